@@ -1,0 +1,113 @@
+"""Cross-validate ToxiCR's neural learners on the released comments: random folds and grouped folds, one result per fold.
+
+    OMP_NUM_THREADS=1 nice -n 15 .venv/bin/python scripts/toxicr_neural_folds.py --folds 10
+
+Resumable: every fold is written when it is done, and a fold that is there is not run again; a file of other settings is
+refused. Folds come first by number, so that a run which is cut has the same folds of every learner. Word vectors are trained
+on the training rows of each fold; texts are the raw comments (Keras' tokenizer lower-cases them and drops punctuation), no
+counts. `--table` only prints what is there.
+"""
+
+import argparse
+import csv
+import gzip
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import orjson
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from antivenom.report.run_directory import atomic_json
+from antivenom.screen.toxicr.neural import NeuralToxiCR
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data" / "toxicr" / "toxicr_code_review.csv.gz"
+OUT = ROOT / "benchmarks" / "results" / "toxicr_neural.json"
+SEED = 1312  # the paper's first fold seed
+
+
+def main() -> None:
+    """Run the folds that are missing, then print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--algorithms", default="bilstm,gru,cnn,attn,lstm")
+    parser.add_argument("--folds", type=int, default=10, help="of 10: how many to run")
+    parser.add_argument("--length", type=int, default=64)
+    parser.add_argument("--width", type=int, default=50)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--patience", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    settings = {key: getattr(given, key) for key in ("length", "width", "epochs", "patience")} | {"seed": SEED}
+    if given.out.exists():
+        record = orjson.loads(given.out.read_bytes())
+        if not given.table and record["settings"] != settings:
+            raise SystemExit(f"{given.out} holds folds of {record['settings']}: choose another --out")
+    else:
+        record = {"settings": settings, "folds": []}
+    if not given.table:
+        run(record, given)
+    table(record)
+
+
+def run(record: dict, given: argparse.Namespace) -> None:
+    """The missing folds, fold number outermost."""
+    with gzip.open(DATA, "rt", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(io.StringIO(stream.read(), newline="")))
+    texts = [row["message"] for row in rows]
+    labels = np.array([int(row["is_toxic"]) for row in rows])
+    groups = np.array([int(row["dup_group"]) for row in rows])
+    splits = {
+        "grouped": list(StratifiedGroupKFold(10, shuffle=True, random_state=SEED).split(texts, labels, groups)),
+        "random": list(StratifiedKFold(10, shuffle=True, random_state=SEED).split(texts, labels)),
+    }
+    done = {(f["protocol"], f["algorithm"], f["fold"]) for f in record["folds"]}
+    options = {key: getattr(given, key) for key in ("length", "width", "epochs", "patience")}
+    for fold in range(given.folds):
+        for algorithm in given.algorithms.split(","):
+            for protocol, parts in splits.items():
+                if (protocol, algorithm, fold) in done:
+                    continue
+                train, test = parts[fold]
+                start = time.perf_counter()
+                model = NeuralToxiCR(algorithm, **options)
+                model.fit([texts[i] for i in train], labels[train], np.zeros((len(train), 3)), seed=SEED + fold)
+                p = model.predict_proba([texts[i] for i in test], np.zeros((len(test), 3)))
+                result = {
+                    "protocol": protocol,
+                    "algorithm": algorithm,
+                    "fold": fold,
+                    "f1": f1_score(labels[test], p >= 0.5),
+                    "accuracy": accuracy_score(labels[test], p >= 0.5),
+                    "auroc": roc_auc_score(labels[test], p),
+                    "epochs": len(model.history),
+                    "twins": float(np.isin(groups[test], groups[train]).mean()),
+                    "seconds": round(time.perf_counter() - start, 1),
+                }
+                print(result, flush=True)
+                record["folds"].append(result)
+                atomic_json(given.out, record)
+
+
+def table(record: dict) -> None:
+    """Mean and standard deviation over the folds that are there."""
+    print(
+        f"settings {record['settings']}\nlearner  folds    n  F1 toxic       accuracy       AUROC          twins  s/fold"
+    )
+    keys = dict.fromkeys((f["algorithm"], f["protocol"]) for f in record["folds"])
+    for algorithm, protocol in keys:
+        found = [f for f in record["folds"] if (f["algorithm"], f["protocol"]) == (algorithm, protocol)]
+        cells = []
+        for name in ("f1", "accuracy", "auroc"):
+            values = np.array([f[name] for f in found])
+            deviation = f"{values.std(ddof=1):.3f}" if len(values) > 1 else "-"
+            cells.append(f"{values.mean():.3f} (sd {deviation})".ljust(14))
+        twins, seconds = (np.mean([f[name] for f in found]) for name in ("twins", "seconds"))
+        print(f"{algorithm:8} {protocol:8} {len(found):>1} {' '.join(cells)} {twins:.2f}  {seconds:.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""`antivenom rescore`, `split`, `overlap`, `prompts`: what can be done with a corpus once its rows have scores."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Group, Parameter
+
+from antivenom.errors import AntivenomError
+
+__all__ = ["register"]
+
+READING = Group("Reading the corpus")
+
+
+def register(app: App) -> None:
+    """Add the verbs."""
+    for verb in (rescore, split, overlap, prompts):
+        app.command(verb)
+
+
+def rescore(
+    run: Path,
+    corpus: str,
+    *,
+    score: str,
+    out: Path,
+    before: str | None = None,
+    threshold: float = 0.5,
+    inclusive: bool = True,
+) -> int:
+    """Score a corpus again with another scorer, and say how far the two agree, row by row.
+
+    Parameters
+    ----------
+    run:
+        The run directory of `antivenom screen --score`.
+    corpus:
+        The corpus it scored; it is read as it was then.
+    score:
+        The other scorer with its parameters, as after `antivenom screen --score`.
+    out:
+        The folder for the new scores and rescore.json; a rescoring that was stopped goes on.
+    before:
+        Which score of the run to compare with, when it has several.
+    threshold:
+        A row is above from this score on.
+    inclusive:
+        A score equal to the threshold is above.
+    """
+    from antivenom.screen.scoring.rescore import rescore as compare
+    from antivenom.terminal import print_rescored
+
+    print_rescored(compare(run, corpus, score, out, before=before, threshold=threshold, inclusive=inclusive))
+    return 0
+
+
+def split(
+    run: Path,
+    corpus: str,
+    *,
+    out: Path,
+    by: str | None = None,
+    exclude: Path | None = None,
+    middle: Literal["balanced", "all"] = "balanced",
+    seed: int = 0,
+    overwrite: bool = False,
+    runner: Literal["native", "ray", "loop"] = "native",
+    workers: int | None = None,
+) -> int:
+    """Cut a scored corpus by percentiles: lte2 (the lowest 2 %), mid20 (from the middle), gte99 (the highest 2 %).
+
+    Parameters
+    ----------
+    run:
+        The run directory of `antivenom screen --score`.
+    corpus:
+        The corpus it scored; it is read as it was then.
+    out:
+        The folder for lte2/, mid20/, gte99/ (in the corpus's own format) and run.json.
+    by:
+        The score, e.g. `toxicity` or `toxicity.insult`, when there are several.
+    exclude:
+        The file PROMPTS.jsonl.sources.json: rows that gave prompts take part in nothing.
+    middle:
+        `balanced`: as many random rows of percentiles 40-59 as lte2 has; `all`: all of them.
+    seed:
+        For that draw.
+    overwrite:
+        Replace another split in --out.
+    runner:
+        Where blocks are worked on.
+    workers:
+        Parallel workers on this machine.
+    """
+    from antivenom.screen.filters.percentiles import split_corpus
+    from antivenom.screen.provenance.prompts import read_sources
+    from antivenom.terminal import print_split
+
+    record = split_corpus(
+        run,
+        corpus,
+        out,
+        by=by,
+        exclude=read_sources(exclude) if exclude else (),
+        middle=middle,
+        seed=seed,
+        runner=runner,
+        workers=workers,
+        overwrite=overwrite,
+        command=["antivenom", *sys.argv[1:]],
+    )
+    print_split(record, out)
+    return 0
+
+
+def overlap(
+    a: str,
+    b: str,
+    *,
+    threshold: float = 0.9,
+    unit: Literal["character", "word"] = "character",
+    shingle: int = 5,
+    out: Path | None = None,
+    seed: int = 0,
+    text_field: Annotated[str | None, Parameter(group=READING)] = None,
+    id_field: Annotated[str | None, Parameter(group=READING)] = None,
+    format: Annotated[str | None, Parameter(group=READING)] = None,
+    limit: Annotated[int | None, Parameter(group=READING)] = None,
+) -> int:
+    """Which share of the smaller of two corpora has a near-duplicate in the other; both are held in memory.
+
+    Parameters
+    ----------
+    a, b:
+        Two corpora.
+    threshold:
+        The least Jaccard similarity.
+    unit:
+        What a shingle is made of; the two units give different overlaps.
+    shingle:
+        Characters or words in a shingle.
+    out:
+        Write the pairs: one JSON line each, with both places and the similarity.
+    seed:
+        For the permutations.
+    text_field:
+        The column or key with the text, in both.
+    id_field:
+        A column with ids.
+    format:
+        Read both as this format.
+    limit:
+        Read only the first N rows of each.
+    """
+    from antivenom.data.corpus import open_corpus
+    from antivenom.screen.provenance.overlap import Overlap, overlap_of
+    from antivenom.terminal import print_overlap
+
+    method = Overlap(threshold, unit, shingle, seed=seed)
+    options = {"text_field": text_field, "id_field": id_field, "format": format, "limit": limit}
+    both = [open_corpus(path, **{k: v for k, v in options.items() if v is not None}) for path in (a, b)]
+    print_overlap(overlap_of(both[0], both[1], method, names=(a, b), out=out))
+    return 0
+
+
+def prompts(
+    corpus: str,
+    *,
+    score: str,
+    per_range: int,
+    out: Path,
+    language: str = "en",
+    seed: int = 0,
+    overwrite: bool = False,
+    text_field: Annotated[str | None, Parameter(group=READING)] = None,
+    id_field: Annotated[str | None, Parameter(group=READING)] = None,
+    format: Annotated[str | None, Parameter(group=READING)] = None,
+    limit: Annotated[int | None, Parameter(group=READING)] = None,
+) -> int:
+    """Make prompts of a corpus: sentences from every quarter of the toxicity scale, cut in half, both halves scored.
+
+    Parameters
+    ----------
+    corpus:
+        Any corpus.
+    score:
+        A toxicity scorer from 0 to 1, with its parameters.
+    per_range:
+        Prompts from each of 0-.25, .25-.5, .5-.75, .75-1.
+    out:
+        The JSONL file to write; beside it OUT.sources.json with the rows that must be kept out of training.
+    language:
+        Both halves must be in it; `any` takes all.
+    seed:
+        For the draw.
+    overwrite:
+        Replace OUT.
+    text_field:
+        The column or key with the text.
+    id_field:
+        A column with ids; without it a row's id is the hash of its text.
+    format:
+        Read as this format.
+    limit:
+        Read only the first N rows.
+    """
+    from antivenom.data.corpus import open_corpus
+    from antivenom.screen.provenance.prompts import build_prompts, summary, write_prompts
+    from antivenom.screen.scoring.scorers import parse
+    from antivenom.terminal import print_prompts
+
+    if per_range < 1:
+        raise AntivenomError(f"--per-range {per_range}", "draw at least one prompt from each range")
+    beside = out.with_name(out.name + ".sources.json")
+    taken = next((path for path in (out, beside) if path.exists()), None)
+    if taken and (taken.is_dir() or not overwrite):
+        raise AntivenomError(f"{taken} is there already", "choose another --out, or give --overwrite")
+    options = {"text_field": text_field, "id_field": id_field, "format": format, "limit": limit}
+    source = open_corpus(corpus, **{k: v for k, v in options.items() if v is not None})
+    rows = (
+        pair for batch in source.batches() for pair in zip(batch.rows.column("id").to_pylist(), batch.texts.to_pylist())
+    )
+    spoken = None if language == "any" else language
+    made = build_prompts(rows, parse(score), per_range=per_range, seed=seed, language=spoken)
+    write_prompts(made, out)
+    print_prompts(summary(made) | {"per_range": per_range, "out": str(out)})
+    return 0

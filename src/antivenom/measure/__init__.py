@@ -1,0 +1,1 @@
+"""What it did - metrics with denominators, intervals and controls."""

@@ -1,0 +1,1 @@
+"""Put a known dose in, and remember every touched row."""

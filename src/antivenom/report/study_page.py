@@ -1,0 +1,135 @@
+"""What the study page says: cells pooled over seeds, curves, controls, and the paper's figures beside ours."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from markupsafe import Markup
+
+from antivenom.report import charts
+from antivenom.report.record import machine_words, printed
+from antivenom.report.wording import count, duration, joined, line, nouns, number, percent
+
+__all__ = ["pool", "study_view"]
+
+
+def pool(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cells of one dose, treatment and metric over their seeds, in the order first met.
+
+    value: the mean over seeds. low, high: the interval of the one seed; with several seeds, from the lowest lower end
+    to the highest upper end, which covers both the sampling of items and the choice of seed. A missing value (a
+    diverged run) is left out of the mean and counted in `missing`; it is never 0.
+    """
+    cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        cells.setdefault((row["metric"], row["treatment"], row["dose"], row.get("denominator")), []).append(row)
+    return [_pooled(mine) for mine in cells.values()]
+
+
+def _pooled(mine: list[dict[str, Any]]) -> dict[str, Any]:
+    first = mine[0]
+    there = [r for r in mine if _real(r["value"]) is not None]
+    values = [r["value"] for r in there]
+    lows = [v if _real(r.get("low")) is None else r["low"] for r, v in zip(there, values, strict=True)]
+    highs = [v if _real(r.get("high")) is None else r["high"] for r, v in zip(there, values, strict=True)]
+    controls = [r["control"] for r in mine if _real(r.get("control")) is not None]
+    return {
+        "metric": first["metric"],
+        "treatment": first["treatment"],
+        "dose": first["dose"],
+        "dose_share": first.get("dose_share"),
+        "denominator": first.get("denominator"),
+        "value": fmean(values) if values else None,
+        "low": min(lows) if lows else None,
+        "high": max(highs) if highs else None,
+        "seeds": values,
+        "missing": len(mine) - len(there),
+        "n": [r.get("n") for r in there],
+        "control": fmean(controls) if controls else None,
+        "control_name": next((r["control_name"] for r in mine if r.get("control_name")), ""),
+    }
+
+
+def _real(value: Any) -> float | None:
+    """The value when it is a finite number, else None."""
+    return value if isinstance(value, int | float) and value == value and abs(value) != float("inf") else None
+
+
+def study_view(run: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Everything the study page prints."""
+    cells = pool(rows)
+    treatments = list(dict.fromkeys(c["treatment"] for c in cells))
+    metrics = list(dict.fromkeys(c["metric"] for c in cells))
+    known = run.get("figures") or []
+    paper = [f for f in known if f.get("provenance") == "read" and _real(f.get("value")) is not None]
+    doses = {c["dose"] for c in cells}
+    seeds = {r.get("seed") for r in rows}
+    return {
+        "words": f"{nouns(len(doses), 'dose')}, {nouns(len(treatments), 'treatment')}, {nouns(len(seeds), 'seed')}.",
+        "curves": [
+            _curve(i, m, [c for c in cells if c["metric"] == m], treatments, paper) for i, m in enumerate(metrics)
+        ],
+        "table": [_printable(c) for m in metrics for c in cells if c["metric"] == m],
+        "paper": [
+            {k: line(f.get(k), 200) for k in ("metric", "treatment", "source")}
+            | {"dose": count(f.get("dose")), "value": number(f.get("value"))}
+            for f in paper
+        ],
+        "recalled": sum(f.get("provenance") != "read" for f in known),
+        "several": len(seeds) > 1,
+        "missing": sum(c["missing"] for c in cells),
+        "took": duration(run.get("wall_s")),
+        "machine": machine_words(run.get("machine")),
+        "versions": printed(run.get("versions")),
+    }
+
+
+def _curve(
+    index: int, metric: str, cells: list[dict[str, Any]], treatments: list[str], paper: list[dict[str, Any]]
+) -> dict[str, Any]:
+    mine = [t for t in treatments if any(c["treatment"] == t for c in cells)]
+    points = [p for p in paper if p.get("metric") == metric and p.get("dose") is not None]
+    denominator = next((c["denominator"] for c in cells if c["denominator"]), "")
+    controls = list(dict.fromkeys(line(c["control_name"], 60) for c in cells if c["control"] is not None))
+    words = []
+    for treatment in mine:
+        known = [c for c in cells if c["treatment"] == treatment and c["value"] is not None]
+        ends = sorted(known, key=lambda c: c["dose"])
+        if ends:
+            words.append(
+                f"{line(treatment, 60)}: {number(ends[0]['value'])} at dose {count(ends[0]['dose'])}, "
+                f"{number(ends[-1]['value'])} at dose {count(ends[-1]['dose'])}"
+            )
+    title = f"dose, counted in {line(denominator, 60)}" if denominator else "dose, as a count"
+    return {
+        "metric": line(metric, 100),
+        "controls": joined(controls),
+        "paper": len(points),
+        "words": words,
+        "svg": Markup(
+            charts.svg(
+                charts.dose_response(cells, treatments=mine, dose_title=title, paper=points),
+                name=f"curve{index}",
+                title=f"{line(metric, 100)} against the dose",
+                description="; ".join(words) + ".",
+            )
+        ),
+    }
+
+
+def _printable(cell: dict[str, Any]) -> dict[str, Any]:
+    ns = sorted({n for n in cell["n"] if n is not None})
+    low, high = cell["low"], cell["high"]
+    return {
+        "metric": line(cell["metric"], 80),
+        "treatment": line(cell["treatment"], 80),
+        "dose": count(cell["dose"]),
+        "share": percent(cell["dose_share"]),
+        "denominator": line(cell["denominator"], 80),
+        "value": number(cell["value"]),
+        "interval": f"{number(low)} – {number(high)}" if low is not None and high is not None else "–",
+        "n": " to ".join(count(n) for n in {ns[0]: 0, ns[-1]: 0}) if ns else "–",
+        "seeds": str(len(cell["seeds"])) + (f", {cell['missing']} missing" if cell["missing"] else ""),
+        "control": number(cell["control"]),
+        "control_name": line(cell["control_name"], 80),
+    }

@@ -1,0 +1,1 @@
+"""Quality scorers: rules and learned models, each with its orientation."""

@@ -1,0 +1,1 @@
+"""Scores: what a scorer is, its windows, its names, and the guard against mixing two of them."""

@@ -1,0 +1,29 @@
+"""Scores of lines: a quick look at what a scorer says, without a corpus and without a run directory."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import BinaryIO
+
+from antivenom.data.rows import batch_of
+from antivenom.screen.scoring.scorer import Scorer
+
+__all__ = ["score_lines"]
+
+BATCH = 512
+BAD = "cannot score: not UTF-8"
+
+
+def score_lines(scorer: Scorer, source: BinaryIO) -> Iterator[tuple[float, str, str]]:
+    """(score, reason, line) of every line, in order; NaN where a line cannot be scored. Memory is a few hundred lines."""
+    while raw := list(islice(source, BATCH)):
+        texts: list[str | None] = []
+        for line in raw:
+            try:
+                texts.append(line.rstrip(b"\r\n").decode())
+            except UnicodeDecodeError:
+                texts.append(None)
+        good = [text for text in texts if text is not None]
+        scores = scorer.score(batch_of(good)) if good else None
+        found = iter(zip(scores.values.tolist(), scores.reasons, good)) if scores else iter(())
+        for line, text in zip(raw, texts):
+            yield next(found) if text is not None else (float("nan"), BAD, line.decode("utf-8", "replace").rstrip())

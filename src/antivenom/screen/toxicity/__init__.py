@@ -1,0 +1,1 @@
+"""Toxicity scorers: a higher score is worse."""

@@ -1,0 +1,229 @@
+"""Toxicity by a hashed linear model: windows of a text, disguised words undone, and why.
+
+A row is scored as it stands and, where it holds disguised words, once more with these written plainly; the greater score counts, and the
+reason says so. Long rows are scored in windows, put together by a stated policy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from antivenom.data.rows import Batch, batch_of
+from antivenom.data.words import fold_stream, hash_words
+from antivenom.screen.scoring.hashed_features import LONGEST_WORD
+from antivenom.screen.scoring.hashed_linear import HashedLinear
+from antivenom.screen.scoring.labelled import distinct_labelled, require_model
+from antivenom.screen.scoring.scorer import Evidence, Identity, Scores
+from antivenom.screen.scoring.window_units import window_units
+from antivenom.screen.scoring.windows import Windows
+from antivenom.screen.toxicity.lexicon import WordList, learn_words
+from antivenom.screen.toxicity.obfuscation import find_disguised, undo, undo_rows
+
+__all__ = ["ToxicityLinear", "explain_windows", "score_windows"]
+
+LATIN = 0x250  # code points of folded Latin letters end below
+LEAST_KNOWN = 0.2
+MOSTLY_KNOWN = 0.8
+STRONGEST = 10
+COLUMNS = {"windows": pa.int32(), "disguised": pa.int32()}
+
+
+@dataclass(frozen=True)
+class ToxicityLinear:
+    """P(toxic) under your own model: `toxicity-linear:model=FILE`.
+
+    Args:
+        model: file written by `save` (scripts/train_toxicity.py writes one).
+        words: word list whose disguised spellings are undone (`WordList`); "": nothing is undone.
+        window: space-separated tokens per window; 0: the whole text.
+        overlap: tokens shared by neighbouring windows.
+        aggregate: of the windows of a text: `max`, `mean` or `share` (of windows at `share_threshold` or more).
+        share_threshold: for `share`.
+        bits, word_ngrams, char_low, char_high, l2: for `fit`; see `HashedLinear`.
+    """
+
+    model: str = ""
+    words: str = ""
+    window: int = 200
+    overlap: int = 20
+    aggregate: str = "max"
+    share_threshold: float = 0.5
+    bits: int = 18
+    word_ngrams: int = 2
+    char_low: int = 4
+    char_high: int = 5
+    l2: float = 3e-6
+
+    name = "toxicity-linear"
+
+    def __post_init__(self) -> None:
+        _ = self.windows
+
+    @property
+    def windows(self) -> Windows:
+        """How long rows are cut."""
+        return Windows(self.window, self.overlap if self.window else 0, self.aggregate, self.share_threshold)
+
+    @cached_property
+    def learned(self) -> HashedLinear:
+        """The classifier: of `fit`, else from the model file."""
+        return HashedLinear.load(require_model(self.model, self.name, "train one: scripts/train_toxicity.py"))
+
+    @cached_property
+    def disguises(self) -> WordList | None:
+        """The words whose disguises are undone."""
+        return WordList.read(self.words) if self.words else None
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """`windows`: how many; `disguised`: disguised words that were undone."""
+        return COLUMNS
+
+    def fit(
+        self, texts: Sequence[str], labels: Sequence[int], *, seed: int = 0, evaluation: Sequence[str] | None = None
+    ) -> "ToxicityLinear":
+        """Learn from texts with label 1 for toxic, copies counted once, and list the words that mark them.
+
+        Args:
+            texts, labels: rows.
+            seed: of the calibration folds.
+            evaluation: texts a score will be taken on; refused when one of them is in `texts`.
+
+        Raises:
+            AntivenomError: when a class is missing or evaluation texts are among the training texts.
+        """
+        kept, y, record = distinct_labelled(texts, labels, evaluation)
+        learned = HashedLinear.fit(
+            kept,
+            y,
+            bits=self.bits,
+            word_ngrams=self.word_ngrams,
+            char_ngrams=(self.char_low, self.char_high),
+            l2=self.l2,
+            seed=seed,
+            meta={"scorer": self.name, "given": record},
+        )
+        fitted = replace(self, model="", words="")
+        vars(fitted)["learned"] = learned
+        vars(fitted)["disguises"] = learn_words(kept, y.tolist())
+        return fitted
+
+    def save(self, path: str | Path, words: str | Path | None = None) -> None:
+        """Write the model file, and the word list to a second one."""
+        self.learned.save(path)
+        if words is not None and self.disguises is not None:
+            self.disguises.save(words)
+
+    def identity(self) -> Identity:
+        """Model, word list and windows."""
+        listed = self.disguises.content_hash if self.disguises else ""
+        params = self.windows.record() | {"words": listed}
+        return Identity(self.name, "1", self.learned.weights_hash, "worse", params)
+
+    def score(self, batch: Batch) -> Scores:
+        """P(toxic) of every row; see `score_windows`."""
+        return score_windows(self.learned, self.disguises, self.windows, batch)
+
+    def explain(self, text: str) -> list[Evidence]:
+        """The words that raise the score of the most toxic window; see `explain_windows`."""
+        return explain_windows(self.learned, self.disguises, self.windows, text)
+
+
+def score_windows(model: HashedLinear, listed: WordList | None, windows: Windows, batch: Batch) -> Scores:
+    """P(toxic) of rows; NaN, with the reason, where the model cannot say anything.
+
+    Cannot be scored: rows without letters or with a single one, rows that are runs of more than 48 letters (base64), and rows
+    fewer than a fifth of whose letters are Latin, the only script such a model was trained on.
+    """
+    texts, table, n = batch.texts, batch.words, len(batch)
+    letters, letter_offsets = fold_stream(texts)
+    units, owner = window_units(texts, table, windows, letters)
+    p = model.probability(model.logits(units))
+    p[units.first == units.last] = np.nan
+    values = windows.join(p, owner, n)
+
+    total, latin = _letters(letters, letter_offsets)
+    long = np.where(table.lengths > LONGEST_WORD, table.lengths, 0)
+    run = _per_row(long, table.row_offsets)
+    size = np.diff(letter_offsets)
+    known = latin / np.maximum(total, 1)
+    n_windows = np.bincount(owner, minlength=n)
+
+    undone = np.zeros(n, np.int64)
+    marks = listed.words if listed is not None else np.zeros(0, np.uint64)
+    found = find_disguised(texts, marks)
+    if len(found):
+        undone = np.bincount(found.row, minlength=n)
+        rows, plain = undo_rows(texts, found)
+        second, second_owner = window_units(plain, hash_words(plain), windows)
+        values[rows] = np.fmax(
+            values[rows], windows.join(model.probability(model.logits(second)), second_owner, len(rows))
+        )
+
+    reasons = [""] * n
+    for row in np.flatnonzero(
+        (total < 2) | (known < MOSTLY_KNOWN) | (run > 0) | (undone > 0) | (n_windows > 1)
+    ).tolist():
+        cannot = ""
+        if total[row] < 2:
+            cannot = ("no letters", "a single letter")[int(total[row])]
+        elif run[row] >= 0.9 * size[row]:
+            cannot = f"no words, only runs of more than {LONGEST_WORD} letters"
+        elif known[row] < LEAST_KNOWN and not undone[row]:
+            cannot = f"{known[row]:.0%} of its letters are Latin, the script the model has seen"
+        if cannot:
+            values[row] = np.nan
+            reasons[row] = f"cannot score: {cannot}"
+            continue
+        parts = []
+        if n_windows[row] > 1:
+            parts.append(f"{windows.aggregate} of {n_windows[row]} windows")
+        if undone[row]:
+            parts.append(f"greater of two readings, with {undone[row]} disguised words undone")
+        if known[row] < MOSTLY_KNOWN:
+            parts.append(f"judged on the {known[row]:.0%} of its letters that are Latin")
+        reasons[row] = "; ".join(parts)
+    columns = {"windows": pa.array(n_windows.astype(np.int32)), "disguised": pa.array(undone.astype(np.int32))}
+    return Scores(values, reasons, columns)
+
+
+def explain_windows(model: HashedLinear, listed: WordList | None, windows: Windows, text: str) -> list[Evidence]:
+    """The words that raise the score of the most toxic window, the strongest first; weights are in logits.
+
+    Disguised words come first of all, with what they stand for and what the plain word alone would add.
+    """
+    if np.isnan(score_windows(model, listed, windows, batch_of([text])).values[0]):
+        return []
+    spans = windows.cut(text)
+    pieces = pa.array([text[a:b] for a, b in spans], pa.large_string())
+    start, stop = spans[int(np.argmax(model.score(pieces)))]
+    shares = [Evidence(start + a, start + b, w) for a, b, w in model.contributions(text[start:stop]) if w > 0]
+    shares = sorted(shares, key=lambda e: (-e.weight, e.start))[:STRONGEST]
+    hidden = []
+    for place in undo(text, listed.words)[1] if listed is not None and len(listed.words) else ():
+        weight = sum(w for *_, w in model.contributions(place.word))
+        hidden.append(Evidence(place.start, place.stop, weight, f"disguised: {place.word}"))
+    return hidden[:STRONGEST] + shares
+
+
+@njit(cache=True, nogil=True)
+def _letters(letters, offsets):
+    """Letters of every row (digits are none), and the Latin ones among them."""
+    out = np.zeros((2, len(offsets) - 1), np.int64)
+    for row in range(len(offsets) - 1):
+        for at in range(offsets[row], offsets[row + 1]):
+            letter = letters[at] > 57 or letters[at] < 48
+            out[0, row] += letter
+            out[1, row] += letter and letters[at] < LATIN
+    return out
+
+
+def _per_row(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Sums of stretches of an array."""
+    sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    return sums[offsets[1:]] - sums[offsets[:-1]]

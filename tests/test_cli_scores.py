@@ -1,0 +1,174 @@
+"""`rescore`, `split`, `overlap`, `prompts` as a person uses them: what is printed, and what is refused without a traceback."""
+
+import orjson
+import pytest
+
+from antivenom.cli import app
+from antivenom.errors import AntivenomError
+from antivenom.screen import screen_corpus
+from antivenom.terminal import print_error
+
+MILD = "The farmer walked along the quiet river this morning and talked with all of his neighbours about number {}."
+SOUR = "You are a stupid idiot and your whole family is nothing but worthless garbage, number {} of them all."
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line in this process, errors printed as `main` does -> exit code, output, error output."""
+
+    def call(*words):
+        monkeypatch.setenv("COLUMNS", "200")
+        try:
+            code = app([str(word) for word in words], result_action="return_value")
+        except AntivenomError as error:
+            print_error(error)
+            code = 2
+        out = capsys.readouterr()
+        return code, out.out, out.err.replace("\n", " ")
+
+    return call
+
+
+def lines(path, texts):
+    path.write_bytes(b"".join(orjson.dumps({"body of it": text}) + b"\n" for text in texts))
+    return path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A corpus whose text field has no usual name, one row without a score, and its run."""
+    folder = tmp_path_factory.mktemp("world")
+    texts = [(SOUR if i % 3 == 0 else MILD).format(i) for i in range(300)]
+    texts += ["", "\u200b\u200b", "\U0001f600 \U0001f600"]
+    corpus = lines(folder / "corpus[red].jsonl", texts)
+    screen_corpus(corpus, out=folder / "run", scores=["lexicon"], text_field="body of it", runner="loop")
+    return corpus, folder / "run"
+
+
+def test_rescore_prints_what_it_writes(world, run, tmp_path):
+    corpus, scored = world
+    code, out, err = run("rescore", scored, corpus, "--score", "toxicity", "--out", tmp_path / "new")
+    assert code == 0, err
+    record = orjson.loads((tmp_path / "new" / "rescore.json").read_bytes())
+    assert record["rows"] == 303
+    assert record["transitions"]["above"]["above"] >= 90
+    assert f"{record['transitions']['below']['below']:,}" in out
+    assert f"{record['wasserstein']['score']:.4g}" in out
+    assert f"{record['spearman']:.4g}" in out
+    assert f"{record['changed_share']:.2%}" in out
+    missing = (
+        f"{record['missing_before']:,} before, {record['missing_after']:,} after, {record['missing_both']:,} in both"
+    )
+    assert missing in out
+
+
+def test_prompts_split_and_their_rows_apart(world, run, tmp_path):
+    corpus, scored = world
+    target = tmp_path / "p.jsonl"
+    field = ("--text-field", "body of it")
+    code, out, err = run("prompts", corpus, "--score", "toxicity", "--per-range", 4, "--out", target, *field)
+    assert code == 0, err
+    made = [orjson.loads(line) for line in target.read_bytes().splitlines()]
+    assert f"{len(made)} prompts" in out
+    assert "fewer than 4 prompts" in out  # the two kinds of sentence reach two ranges
+    code, out, err = run("split", scored, corpus, "--out", tmp_path / "parts", "--exclude", target)
+    assert code == 0, err
+    kept = [
+        orjson.loads(line)["body of it"]
+        for path in (tmp_path / "parts").glob("*/part-*.jsonl")
+        for line in path.read_bytes().splitlines()
+    ]
+    whole = {row["prompt"]["text"] + row["continuation"]["text"] for row in made}
+    assert kept
+    assert not whole & set(kept)
+    assert f"excluded: {len(made)} of {len(made)} ids are in the corpus" in out
+    record = orjson.loads((tmp_path / "parts" / "run.json").read_bytes())
+    assert f"{record['counts']['unscored']} without a score + {len(made)} excluded" in out
+    assert record["counts"]["unscored"] >= 1
+
+
+def test_overlap_counts_from_the_smaller_side(run, tmp_path):
+    shared = [MILD.format(i * 1000) for i in range(5)]
+    small = lines(tmp_path / "small.jsonl", [*shared, *(SOUR.format(i) for i in range(4)), ""])
+    large = lines(tmp_path / "large.jsonl", [f"{w} is not in the other one" for w in "abcdefghijk"] + shared[:4])
+    for a, b in ((small, large), (large, small)):
+        pairs = tmp_path / "pairs.jsonl"
+        words = ("overlap", a, b, "--text-field", "body of it", "--unit", "word", "--shingle", 3, "--threshold", 0.95)
+        code, out, err = run(*words, "--out", pairs)
+        assert code == 0, err
+        assert "40.00%" in out
+        assert "16.8% - 68.7%" in out  # Wilson, 4 of 10
+        assert "1 texts of the smaller corpus are empty" in out
+        found = [orjson.loads(line) for line in pairs.read_bytes().splitlines()]
+        assert [(p["smaller"]["position"], p["other"]["position"]) for p in found] == [
+            (i + 1, i + 12) for i in range(4)
+        ]
+        assert {p["similarity"] for p in found} == {1.0}
+
+
+def test_an_empty_corpus_has_no_share(run, tmp_path):
+    empty, other = tmp_path / "empty.jsonl", lines(tmp_path / "other.jsonl", [MILD.format(1)])
+    empty.write_bytes(b"")
+    code, out, err = run("overlap", empty, other, "--text-field", "body of it")
+    assert code == 0, err
+    assert "0.00%" not in out
+    assert " - " in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rescore", "{no}", "{corpus}", "--score", "toxicity", "--out", "{out}"], "there are no scores in"),
+        (["rescore", "{run}", "{no}", "--score", "toxicity", "--out", "{out}"], "there is no corpus at"),
+        (["rescore", "{run}", "{other}", "--score", "toxicity", "--out", "{out}"], "belong to another corpus"),
+        (["rescore", "{run}", "{corpus}", "--score", "nope", "--out", "{out}"], "nope"),
+        (["rescore", "{run}", "{corpus}", "--score", "gopher", "--out", "{out}"], "compare scorers of one direction"),
+        (["rescore", "{run}", "{corpus}", "--score", "toxicity", "--out", "{run}"], "holds the scores to compare with"),
+        (
+            ["rescore", "{run}", "{corpus}", "--score", "toxicity", "--before", "age", "--out", "{out}"],
+            "no scores of 'age'",
+        ),
+        (
+            ["rescore", "{run}", "{corpus}", "--score", "toxicity", "--threshold", "nan", "--out", "{out}"],
+            "is no number",
+        ),
+        (["split", "{run}", "{corpus}", "--out", "{corpus}"], "is a file"),
+        (["split", "{run}", "{corpus}", "--by", "toxicity", "--out", "{out}"], "no scores of 'toxicity'"),
+        (["split", "{run}", "{other}", "--out", "{out}"], "belong to another corpus"),
+        (["split", "{run}", "{corpus}", "--exclude", "{no}", "--out", "{out}"], "cannot read"),
+        (["split", "{run}", "{corpus}", "--exclude", "{binary}", "--out", "{out}"], "is no prompt"),
+        (["split", "{run}", "{corpus}", "--exclude", "{list}", "--out", "{out}"], "does not say which rows"),
+        (["split", "{run}", "{corpus}", "--exclude", "{foreign}", "--out", "{out}"], "none of the 2 ids"),
+        (["split", "{run}", "{corpus}", "--out", "{run}"], "holds another run"),
+        (["overlap", "{corpus}", "{no}", "--text-field", "body of it"], "there is no corpus at"),
+        (["overlap", "{corpus}", "{other}"], "no text field of a usual name"),
+        (["overlap", "{other}", "{other}", "--text-field", "body of it", "--threshold", "0"], "threshold lies in"),
+        (["overlap", "{other}", "{other}", "--text-field", "body of it", "--shingle", "0"], "one symbol or more"),
+        (
+            ["prompts", "{other}", "{field}", "--score", "toxicity", "--per-range", "0", "--out", "{out}"],
+            "at least one",
+        ),
+        (["prompts", "{other}", "{field}", "--score", "gopher", "--per-range", "2", "--out", "{out}"], "how toxic"),
+        (["prompts", "{other}", "{field}", "--score", "toxicity", "--per-range", "2", "--out", "{out}"], "no span"),
+        (
+            ["prompts", "{other}", "{field}", "--score", "toxicity", "--per-range", "2", "--out", "{list}"],
+            "there already",
+        ),
+    ],
+)
+def test_refusals_name_the_mend(world, run, tmp_path, words, said):
+    corpus, scored = world
+    (tmp_path / "binary").write_bytes(bytes(range(256)) * 4)
+    (tmp_path / "list").write_bytes(b"[1, 2]")
+    (tmp_path / "foreign").write_bytes(b'{"sources": ["a", "b"]}')
+    names = {"corpus": corpus, "run": scored, "out": tmp_path / "out", "no": tmp_path / "nowhere"}
+    names |= {"other": lines(tmp_path / "other.jsonl", ["short", "\u202e", "[bold]no[/bold]"])}
+    names |= {name: tmp_path / name for name in ("binary", "list", "foreign")}
+    names["field"] = "--text-field=body of it"
+    before = (scored / "run.json").read_bytes()
+    code, out, err = run(*(word.format(**names) for word in words))
+    assert code == 2
+    assert said in err
+    assert "->" in err
+    assert "Traceback" not in out + err
+    assert (scored / "run.json").read_bytes() == before
