@@ -30,6 +30,10 @@ def test_a_tree_is_flattered_by_torn_copies_and_a_linear_model_hardly(found):
     assert gap["dt"] > gap["lr"] + 0.10
     assert abs(gap["lexicon"]) <= 0.03  # the controls remember nothing
     assert gap["majority"] == 0
+    tree = found["F1, toxic: gained over grouped folds", "dt", 1.0]
+    assert 0 < tree["low"] < tree["value"] < tree["high"]  # paired over the same rows
+    still = found["F1, toxic: gained over grouped folds", "lexicon", 1.0]
+    assert still["low"] <= 0 <= still["high"]
     assert 0 < found["F1, toxic: gained over grouped folds", "dt", 0.5]["value"] < gap["dt"]
 
 

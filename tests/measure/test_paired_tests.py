@@ -5,7 +5,9 @@ import pytest
 from scipy.stats import ttest_rel, wilcoxon
 
 from antivenom.errors import AntivenomError
-from antivenom.measure.paired_tests import corrected_t, mcnemar_rows, paired_t, wilcoxon_folds
+from antivenom.measure.detection import confusion
+from antivenom.measure.paired_tests import corrected_t, f1_difference, mcnemar_rows, paired_t, wilcoxon_folds
+from antivenom.measure.rates import bootstrap_interval
 
 A, B = [1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 4.0, 6.0]  # differences 1, 0, 1, 2: mean 1, sd sqrt(2/3)
 
@@ -72,3 +74,44 @@ def test_copies_count_once():
     truth, a, b = [1] * 10, [1] * 10, [0] * 10
     assert mcnemar_rows(truth, a, b).p < 0.01
     assert mcnemar_rows(truth, a, b, groups=[0] * 10).p == 1
+
+
+def test_f1_difference_by_hand():
+    truth, a, b = [1, 1, 1, 0, 0], [1, 0, 0, 0, 1], [1, 1, 0, 0, 0]  # F1 2/5 and 4/5
+    assert f1_difference(truth, a, b)[0] == pytest.approx(0.4)
+    assert f1_difference(truth, b, a)[0] == pytest.approx(-0.4)
+    assert f1_difference(truth, a, a) == (0, 0, 0)
+    assert f1_difference([0, 0], [0, 0], [0, 1]) == (None, None, None)
+    assert f1_difference([], [], []) == (None, None, None)
+    with pytest.raises(ValueError, match="decisions"):
+        f1_difference([1, 0], [1], [1, 0])
+    with pytest.raises(ValueError, match="groups"):
+        f1_difference([1, 0], [1, 0], [1, 0], groups=[1])
+
+
+def test_f1_difference_is_the_bootstrap_row_by_row():
+    draw = np.random.default_rng(3)
+    y = draw.random(400) < 0.3
+    a, b = (np.where(draw.random(400) < hit, y, draw.random(400) < 0.3) for hit in (0.5, 0.7))
+    _, low, high = f1_difference(y, a, b, resamples=4_000)
+
+    def plainly(rows):
+        f1 = [confusion(rows[:, 0], rows[:, k]).f1 or 0.0 for k in (1, 2)]
+        return f1[1] - f1[0]
+
+    theirs = bootstrap_interval(np.stack([y, a, b], 1), plainly, resamples=1_000)
+    assert (low, high) == pytest.approx(theirs, abs=0.015)
+
+
+def test_copies_do_not_narrow_the_interval_of_an_f1_difference():
+    draw = np.random.default_rng(4)
+    y = draw.random(200) < 0.4
+    a, b = (np.where(draw.random(200) < 0.5, y, draw.random(200) < 0.4) for _ in range(2))
+    once = f1_difference(y, a, b, resamples=4_000)
+    thrice = [np.tile(v, 3) for v in (y, a, b)]
+    kept = f1_difference(*thrice, groups=np.tile(np.arange(200), 3), resamples=4_000)
+    blind = f1_difference(*thrice, resamples=4_000)
+    assert once[0] == pytest.approx(kept[0])
+    width = [(found[2] or 0) - (found[1] or 0) for found in (once, kept, blind)]
+    assert width[1] == pytest.approx(width[0], rel=0.1)
+    assert width[2] < 0.7 * width[0]

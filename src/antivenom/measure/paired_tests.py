@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from antivenom.errors import AntivenomError
-from antivenom.measure.rates import mcnemar
+from antivenom.measure.rates import RESAMPLES, mcnemar
+from antivenom.randomness import generator
 
-__all__ = ["McNemar", "PairedTest", "corrected_t", "mcnemar_rows", "paired_t", "wilcoxon_folds"]
+__all__ = ["McNemar", "PairedTest", "corrected_t", "f1_difference", "mcnemar_rows", "paired_t", "wilcoxon_folds"]
 
 
 @dataclass(frozen=True)
@@ -138,3 +139,62 @@ def mcnemar_rows(
     total = only_a + only_b
     statistic = (max(abs(only_a - only_b) - 1, 0)) ** 2 / total if total else 0.0
     return McNemar(only_a, only_b, statistic, mcnemar(only_a, only_b), len(y))
+
+
+def f1_difference(
+    truth: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    groups: ArrayLike | Sequence[int] | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> tuple[float | None, float | None, float | None]:
+    """F1 of decisions b minus F1 of decisions a about the same rows, with a percentile bootstrap interval over groups.
+
+    F1 = 2 TP / (flagged + positives), over all rows. Whole groups are resampled, because copies are no independent rows.
+    Groups with the same counts are alike, so the numbers of each kind are drawn from a multinomial: the same distribution as
+    drawing groups one by one.
+
+    Args:
+        truth, a, b: 0 / 1 per row.
+        groups: copies; None: every row stands for itself.
+        seed, level, resamples: of the bootstrap.
+
+    Returns:
+        (difference, low, high); all None where one of the two has no F1. Resamples without an F1 are left out.
+
+    Raises:
+        ValueError: when the three are not of the same rows.
+
+    >>> f1_difference([1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0])[0].__round__(3)
+    0.333
+    """
+    y, first, second = np.asarray(truth, bool), np.asarray(a, bool), np.asarray(b, bool)
+    if not y.shape == first.shape == second.shape:
+        raise ValueError(f"{y.shape} truths, {first.shape} and {second.shape} decisions")
+    group = np.arange(len(y)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    if group.shape != y.shape:
+        raise ValueError(f"{y.shape} truths and {group.shape} groups")
+    per_row = np.stack([y & first, first, y & second, second, y], 1).astype(np.int64)
+    counts = np.zeros((int(group.max(initial=-1)) + 1, 5), np.int64)
+    np.add.at(counts, group, per_row)
+    value = float(_gain(counts.sum(0, keepdims=True))[0])
+    if math.isnan(value):
+        return None, None, None
+    kinds, many = np.unique(counts, axis=0, return_counts=True)
+    drawn = generator(seed, "F1 difference", len(y)).multinomial(len(counts), many / len(counts), resamples)
+    found = _gain(drawn @ kinds)
+    found = found[~np.isnan(found)]
+    if not len(found):
+        return value, None, None
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return value, float(low), float(high)
+
+
+def _gain(counts: np.ndarray) -> np.ndarray:
+    """F1 of b minus F1 of a from (..., [TP a, flagged a, TP b, flagged b, positives]); NaN without an F1."""
+    tp_a, flagged_a, tp_b, flagged_b, positives = np.moveaxis(counts.astype(float), -1, 0)
+    with np.errstate(invalid="ignore"):
+        return 2 * tp_b / (flagged_b + positives) - 2 * tp_a / (flagged_a + positives)
