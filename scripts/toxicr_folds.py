@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import orjson
-from scipy.stats import t as student
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from antivenom.measure.classification import over_folds
 from antivenom.report.run_directory import atomic_json
 from antivenom.screen.toxicr.algorithms import ALGORITHMS, build
 from antivenom.screen.toxicr.preprocessing import Preprocessing
@@ -108,19 +108,17 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def summary(folds: list[dict]) -> list[dict]:
-    """Per learner and protocol: number of folds, and of each metric mean, sd, 95 % interval (Student's t over the folds)."""
+    """Per learner and protocol: number of folds, and of each metric mean, sd, 95 % interval, corrected for shared training rows."""
     found = []
     for name, protocol in dict.fromkeys((f["algorithm"], f["protocol"]) for f in folds):
         mine = [f for f in folds if (f["algorithm"], f["protocol"]) == (name, protocol)]
         row: dict = {"algorithm": name, "protocol": protocol, "n": len(mine), "options": mine[0]["options"]}
         row["twins"] = float(np.mean([f["twins"] for f in mine]))
         for metric in METRICS:
-            values = np.array([f[metric] for f in mine if f[metric] is not None])
-            if len(values):
-                sd = float(values.std(ddof=1)) if len(values) > 1 else None
-                half = float(student.ppf(0.975, len(values) - 1)) * sd / len(values) ** 0.5 if sd is not None else None
-                interval = None if half is None else [float(values.mean() - half), float(values.mean() + half)]
-                row[metric] = {"mean": float(values.mean()), "sd": sd, "interval": interval}
+            over = over_folds([f[metric] for f in mine], ratio=1 / 9)
+            if over.mean is not None:
+                interval = None if over.low is None else [over.low, over.high]
+                row[metric] = {"mean": over.mean, "sd": over.sd, "interval": interval}
         found.append(row)
     return found
 

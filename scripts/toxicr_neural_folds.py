@@ -1,6 +1,8 @@
 """Cross-validate ToxiCR's neural learners on the released comments: random folds and grouped folds, one result per fold.
 
     OMP_NUM_THREADS=1 nice -n 15 .venv/bin/python scripts/toxicr_neural_folds.py --folds 10
+    python scripts/toxicr_neural_folds.py --device cuda --algorithms gru --protocols grouped --out gru.json    # one of several at once
+    python scripts/toxicr_neural_folds.py --merge gru.json lstm.json                                           # into --out
 
 Resumable: every fold is written when it is done, and a fold that is there is not run again; a file of other settings is
 refused. Folds come first by number, so that a run which is cut has the same folds of every learner. Word vectors are trained
@@ -20,6 +22,7 @@ import orjson
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from antivenom.measure.classification import over_folds
 from antivenom.report.run_directory import atomic_json
 from antivenom.screen.toxicr.neural import NeuralToxiCR
 
@@ -34,14 +37,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--algorithms", default="bilstm,gru,cnn,attn,lstm")
     parser.add_argument("--folds", type=int, default=10, help="of 10: how many to run")
-    parser.add_argument("--length", type=int, default=64)
-    parser.add_argument("--width", type=int, default=50)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--patience", type=int, default=2)
+    parser.add_argument("--protocols", default="grouped,random")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--width", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--patience", type=int, default=3)
+    parser.add_argument("--merge", type=Path, nargs="+", default=[])
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
-    settings = {key: getattr(given, key) for key in ("length", "width", "epochs", "patience")} | {"seed": SEED}
+    options = {key: getattr(given, key) for key in ("length", "width", "epochs", "patience", "device")}
+    settings = options | {"seed": SEED}
+    if given.merge:
+        merge(given.merge, given.out)
+        given.table = True
     if given.out.exists():
         record = orjson.loads(given.out.read_bytes())
         if not given.table and record["settings"] != settings:
@@ -49,13 +60,22 @@ def main() -> None:
     else:
         record = {"settings": settings, "folds": []}
     if not given.table:
-        run(record, given)
+        run(record, given, options)
     table(record)
 
 
-def run(record: dict, given: argparse.Namespace) -> None:
+def merge(parts: list[Path], out: Path) -> None:
+    """Put the folds of files with equal settings into one."""
+    records = [orjson.loads(path.read_bytes()) for path in parts]
+    if any(record["settings"] != records[0]["settings"] for record in records):
+        raise SystemExit("these files hold folds of different settings")
+    folds = {(f["protocol"], f["algorithm"], f["fold"]): f for record in records for f in record["folds"]}
+    atomic_json(out, {"settings": records[0]["settings"], "folds": [folds[key] for key in sorted(folds)]})
+
+
+def run(record: dict, given: argparse.Namespace, options: dict) -> None:
     """The missing folds, fold number outermost."""
-    with gzip.open(DATA, "rt", encoding="utf-8", newline="") as stream:
+    with gzip.open(given.data, "rt", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(io.StringIO(stream.read(), newline="")))
     texts = [row["message"] for row in rows]
     labels = np.array([int(row["is_toxic"]) for row in rows])
@@ -65,10 +85,10 @@ def run(record: dict, given: argparse.Namespace) -> None:
         "random": list(StratifiedKFold(10, shuffle=True, random_state=SEED).split(texts, labels)),
     }
     done = {(f["protocol"], f["algorithm"], f["fold"]) for f in record["folds"]}
-    options = {key: getattr(given, key) for key in ("length", "width", "epochs", "patience")}
     for fold in range(given.folds):
         for algorithm in given.algorithms.split(","):
-            for protocol, parts in splits.items():
+            for protocol in given.protocols.split(","):
+                parts = splits[protocol]
                 if (protocol, algorithm, fold) in done:
                     continue
                 train, test = parts[fold]
@@ -93,20 +113,16 @@ def run(record: dict, given: argparse.Namespace) -> None:
 
 
 def table(record: dict) -> None:
-    """Mean and standard deviation over the folds that are there."""
-    print(
-        f"settings {record['settings']}\nlearner  folds    n  F1 toxic       accuracy       AUROC          twins  s/fold"
-    )
-    keys = dict.fromkeys((f["algorithm"], f["protocol"]) for f in record["folds"])
-    for algorithm, protocol in keys:
+    """Mean over the folds that are there, with the interval that is corrected for shared training rows."""
+    print(f"settings {record['settings']}\n")
+    print("| learner | folds | n | twins | F1 toxic | accuracy | AUROC | s/fold |\n|---|---|---|---|---|---|---|---|")
+    for algorithm, protocol in dict.fromkeys((f["algorithm"], f["protocol"]) for f in record["folds"]):
         found = [f for f in record["folds"] if (f["algorithm"], f["protocol"]) == (algorithm, protocol)]
         cells = []
         for name in ("f1", "accuracy", "auroc"):
-            values = np.array([f[name] for f in found])
-            deviation = f"{values.std(ddof=1):.3f}" if len(values) > 1 else "-"
-            cells.append(f"{values.mean():.3f} (sd {deviation})".ljust(14))
+            cells.append(str(over_folds([f[name] for f in found], ratio=1 / 9)))
         twins, seconds = (np.mean([f[name] for f in found]) for name in ("twins", "seconds"))
-        print(f"{algorithm:8} {protocol:8} {len(found):>1} {' '.join(cells)} {twins:.2f}  {seconds:.0f}")
+        print(f"| {algorithm} | {protocol} | {len(found)} | {twins:.2f} | {' | '.join(cells)} | {seconds:.0f} |")
 
 
 if __name__ == "__main__":

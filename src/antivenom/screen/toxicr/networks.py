@@ -114,7 +114,7 @@ class Recurrent(nn.Module):
                 self.recurrent_biases.append(nn.Parameter(torch.zeros(gates * n_out)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits of a batch, (n,)."""
+        """The states of every step, (n, L, h), or (n, L, 2h) in both directions."""
         x = spatial_dropout(x, self.dropout, self.training)
         weights: list[Tensor] = []
         for i, (kernel, square) in enumerate(zip(self.kernels, self.recurrents, strict=True)):
