@@ -24,7 +24,8 @@ from fake_runs import (
 from antivenom.errors import AntivenomError
 from antivenom.report import charts, evidence, render_screen, render_study, wording, write_screen_report
 from antivenom.report.screen_page import headline, identity, notices
-from antivenom.report.study_page import pool
+from antivenom.report.study_page import pool, study_view
+from antivenom.report.wording import number
 
 
 def data_of(html: str) -> dict:
@@ -359,6 +360,49 @@ def test_the_curve_has_intervals_seeds_controls_and_the_papers_points():
     assert [v["value"] for v in layers[4]["data"]["values"]] == [pytest.approx(0.003)] * 4  # the control
     assert layers[5]["data"]["values"] == [{"dose": 75, "treatment": "bm25", "value": 0.991}]
     assert all(v["low"] <= v["value"] <= v["high"] for v in layers[0]["data"]["values"])
+
+
+def test_a_control_of_each_treatment_is_drawn_for_each_and_a_shared_one_once():
+    cells = [c for c in pool(study_rows()) if c["metric"] == "end-to-end recall"]
+    names = ["ngram", "bm25", "embedding", "ensemble"]
+    for cell in cells:
+        cell["control"] = 0.1 * names.index(cell["treatment"])
+    drawn = charts.dose_response(cells, treatments=names, dose_title="dose")["layer"][-1]
+    assert {(v["treatment"], v["value"]) for v in drawn["data"]["values"]} == {
+        (name, 0.1 * i) for i, name in enumerate(names)
+    }
+    assert len(drawn["data"]["values"]) == 16
+    assert "color" in drawn["encoding"]
+    shared = charts.dose_response(
+        [{**c, "control": 0.2} for c in cells], treatments=names, dose_title="dose"
+    )  # one line of four doses
+    assert len(shared["layer"][-1]["data"]["values"]) == 4
+
+
+def test_treatments_of_one_dose_stand_side_by_side():
+    cells = [c for c in pool(study_rows()) if c["metric"] == "precision"]
+    names = ["ngram", "bm25", "embedding", "ensemble"]
+    drawn = charts.svg(
+        charts.dose_response(cells, treatments=names, dose_title="dose"), name="a", title="a", description="a"
+    )
+    places = re.findall(r'<path aria-label="[^"]*" |<path transform="translate\(([\d.]+),', drawn)
+    assert len({float(x) for x in places if x}) >= 16  # four treatments at four doses
+
+
+def test_ours_stands_beside_the_papers_figure_at_its_dose_or_else_at_the_largest():
+    rows = study_rows()
+    record = study_record()
+    there = {(r["metric"], r["treatment"], r["dose"]): r["value"] for r in rows}
+    own, without = record["figures"][0], {**record["figures"][0], "dose": None, "source": "elsewhere"}
+    unknown = {**own, "dose": 8}
+    view = study_view({**record, "figures": [own, without, unknown]}, rows)
+    told = [(f["ours"], f["at"], f["source"]) for f in view["paper"]]
+    assert told == [
+        (number(there["end-to-end recall", "bm25", 75]), "75", 1),
+        (number(there["end-to-end recall", "bm25", 1495]), "1,495", 2),
+        ("–", "–", 1),
+    ]
+    assert view["sources"] == ["our notes, section 4", "elsewhere"]
 
 
 def test_hostile_names_in_a_study_are_escaped():

@@ -12,7 +12,17 @@ from typing import Any
 
 from antivenom.report.wording import count, line, nouns
 
-__all__ = ["agreement", "dark_css", "dose_response", "histogram", "svg", "threshold_curve", "throughput"]
+__all__ = [
+    "AGE_GROUPS",
+    "ages",
+    "agreement",
+    "dark_css",
+    "dose_response",
+    "histogram",
+    "svg",
+    "threshold_curve",
+    "throughput",
+]
 
 INK, MUTED, GRID, ACCENT, ALARM = "#1d232b", "#5a6472", "#dde1e6", "#0b6e7a", "#b5472a"
 SERIES = (ACCENT, ALARM, "#5b4ea3", "#8a6a00", "#2a6db5", "#a03a76", "#3f7d3a", "#6b6f76")
@@ -30,6 +40,8 @@ _DARK = {
 }
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left")
 WIDTH = 350
+BESIDE = 3
+"""Pixels between treatments of one dose."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _AXIS = {
     "labelFont": _FONT,
@@ -257,6 +269,54 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, lines: Sequence[
     return _done(chart.properties(width=WIDTH - 60, height=150))
 
 
+AGE_GROUPS = {"stated": ACCENT, "address or file name": SERIES[3], "crawl only": SERIES[7]}
+"""What a date rests on, surest first, and its colour."""
+
+
+def ages(bars: Sequence[dict[str, Any]], *, cutoff: float | None = None) -> dict[str, Any]:
+    """Rows by time of writing, stacked by what the date rests on.
+
+    Args:
+        bars: {"begin", "end" (decimal years), "group" (of `AGE_GROUPS`), "rows"}, one per bucket and group.
+        cutoff: decimal year of the effective cut-off, drawn dashed.
+    """
+    import altair as alt
+
+    order = list(AGE_GROUPS)
+    stacked, tops = [], {}
+    for bar in sorted(bars, key=lambda b: (b["begin"], order.index(b["group"]))):
+        below = tops.get(bar["begin"], 0)
+        tops[bar["begin"]] = below + bar["rows"]
+        stacked.append({**bar, "from": below, "to": below + bar["rows"]})
+    present = [name for name in order if any(bar["group"] == name for bar in bars)]
+    first, last = min(b["begin"] for b in bars), max(b["end"] for b in bars)
+    x = alt.X(
+        "begin:Q",
+        title="written in",
+        scale=alt.Scale(domain=[first, last], nice=False),
+        axis=alt.Axis(grid=False, tickCount=5, format="d", tickMinStep=1),
+    )
+    colour = alt.Color("group:N", title=None, scale=alt.Scale(domain=present, range=[AGE_GROUPS[g] for g in present]))
+    chart = (
+        alt.Chart(_values(stacked))
+        .mark_rect(stroke=GRID, strokeWidth=0.5)
+        .encode(
+            x=x,
+            x2="end:Q",
+            y=alt.Y("from:Q", title=None, axis=alt.Axis(tickCount=4, format=",d")),
+            y2="to:Q",
+            color=colour,
+        )
+    )
+    if cutoff is not None and first <= cutoff <= last:
+        chart += (
+            alt.Chart(_values([{"at": cutoff}]))
+            .mark_rule(color=ALARM, strokeDash=[5, 3], strokeWidth=2)
+            .encode(x="at:Q")
+        )
+    return _done(chart.properties(width=WIDTH - 60, height=170))
+
+
 def dose_response(
     cells: Sequence[dict[str, Any]],
     *,
@@ -265,6 +325,9 @@ def dose_response(
     paper: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """One metric against the dose: treatments with intervals, seeds, controls and the paper's points.
+
+    Treatments of one dose stand side by side, `BESIDE` pixels apart, where there are intervals to be told from each other.
+    A control that all treatments share is one grey line; where each has its own, it has the treatment's colour.
 
     Args:
         cells: {"dose", "treatment", "value", "low", "high", "seeds": [value, ...], "control", "control_name"}, one per
@@ -278,18 +341,32 @@ def dose_response(
     names = [line(t, 28) for t in treatments]
     colours = [SERIES[i % len(SERIES)] for i in range(len(names))]
     label = dict(zip(treatments, names, strict=True))
-    means = [{**_plain(c), "treatment": label[c["treatment"]]} for c in cells if c["value"] is not None]
+    spread = BESIDE if any(c["low"] is not None for c in cells) else 0
+    shift = {name: spread * (i - (len(names) - 1) / 2) for i, name in enumerate(names)}
+    means = [
+        {**_plain(c), "treatment": label[c["treatment"]], "shift": shift[label[c["treatment"]]]}
+        for c in cells
+        if c["value"] is not None
+    ]
     seeds = [
-        {"dose": c["dose"], "treatment": label[c["treatment"]], "value": v}
+        {"dose": c["dose"], "treatment": label[c["treatment"]], "value": v, "shift": shift[label[c["treatment"]]]}
         for c in cells
         for v in c["seeds"]
         if len(c["seeds"]) > 1 and v is not None
     ]
+    told = [c for c in cells if c["control"] is not None]
+    own = len({(c["dose"], c["control_name"], c["control"]) for c in told}) > len(
+        {(c["dose"], c["control_name"]) for c in told}
+    )
     controls = list(
         {
-            (c["dose"], c["control_name"]): {"dose": c["dose"], "value": c["control"], "name": c["control_name"]}
-            for c in cells
-            if c["control"] is not None
+            (c["dose"], c["control_name"], c["treatment"] if own else ""): {
+                "dose": c["dose"],
+                "value": c["control"],
+                "name": c["control_name"],
+            }
+            | ({"treatment": label[c["treatment"]]} if own else {})
+            for c in told
         }.values()
     )
     doses = sorted({c["dose"] for c in cells})
@@ -310,21 +387,27 @@ def dose_response(
         title=None,
         scale=alt.Scale(domain=names, range=[SHAPES[i % len(SHAPES)] for i in range(len(names))]),
     )
+    aside = alt.ExprRef("datum.shift")
     base = alt.Chart(_values(means)).encode(x=x, color=colour)
     layers = [
-        base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
-        base.mark_line(strokeWidth=2).encode(y=y),
-        base.mark_point(filled=True, size=70, opacity=1).encode(y=y, shape=shape),
+        base.mark_rule(strokeWidth=1.5, opacity=0.6, xOffset=aside).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
+        base.mark_line(strokeWidth=2, xOffset=aside).encode(y=y),
+        base.mark_point(filled=True, size=70 if len(names) < 6 else 45, opacity=1, xOffset=aside).encode(
+            y=y, shape=shape
+        ),
     ]
     if seeds:
         layers.append(
-            alt.Chart(_values(seeds)).mark_point(size=14, filled=True, opacity=0.55).encode(x=x, y=y, color=colour)
+            alt.Chart(_values(seeds))
+            .mark_point(size=14, filled=True, opacity=0.55, xOffset=aside)
+            .encode(x=x, y=y, color=colour)
         )
     if controls:
+        dashed = alt.Chart(_values(controls)).encode(x=x, y=y, detail="name:N")
         layers.append(
-            alt.Chart(_values(controls))
-            .mark_line(color=MUTED, strokeDash=[5, 4], strokeWidth=1.5)
-            .encode(x=x, y=y, detail="name:N")
+            dashed.mark_line(strokeDash=[3, 4], strokeWidth=1.5, opacity=0.7).encode(color=colour)
+            if own
+            else dashed.mark_line(color=MUTED, strokeDash=[5, 4], strokeWidth=1.5)
         )
     points = [
         {"dose": p["dose"], "treatment": label[p["treatment"]], "value": p["value"]}

@@ -64,17 +64,16 @@ def study_view(run: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str,
     paper = [f for f in known if f.get("provenance") == "read" and _real(f.get("value")) is not None]
     doses = {c["dose"] for c in cells}
     seeds = {r.get("seed") for r in rows}
+    sources = list(dict.fromkeys(line(f.get("source"), 200) for f in paper))
+    curves = [_curve(i, m, [c for c in cells if c["metric"] == m], treatments, paper) for i, m in enumerate(metrics)]
     return {
+        "title": line(run.get("title"), 200),
         "words": f"{nouns(len(doses), 'dose')}, {nouns(len(treatments), 'treatment')}, {nouns(len(seeds), 'seed')}.",
-        "curves": [
-            _curve(i, m, [c for c in cells if c["metric"] == m], treatments, paper) for i, m in enumerate(metrics)
-        ],
-        "table": [_printable(c) for m in metrics for c in cells if c["metric"] == m],
-        "paper": [
-            {k: line(f.get(k), 200) for k in ("metric", "treatment", "source")}
-            | {"dose": count(f.get("dose")), "value": number(f.get("value"))}
-            for f in paper
-        ],
+        "curves": curves,
+        "drawn": sum(c["paper"] for c in curves),
+        "tables": [_table([c for c in cells if c["metric"] == m]) for m in metrics],
+        "paper": [_beside(f, cells, sources) for f in paper],
+        "sources": sources,
         "recalled": sum(f.get("provenance") != "read" for f in known),
         "several": len(seeds) > 1,
         "missing": sum(c["missing"] for c in cells),
@@ -117,9 +116,45 @@ def _curve(
     }
 
 
+def _table(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """All cells of one metric; what is the same in all of them is said once, above."""
+    rows = [_printable(c) for c in cells]
+    return {
+        "metric": rows[0]["metric"],
+        "cells": nouns(len(rows), "cell"),
+        "of": _only([r["denominator"] for r in rows]),
+        "control": _only([r["control_name"] for r in rows]),
+        "rows": rows,
+    }
+
+
+def _only(words: list[str]) -> str | None:
+    """The word that is the same everywhere; None where there are several."""
+    return words[0] if len(set(words)) == 1 else None
+
+
+def _beside(figure: dict[str, Any], cells: list[dict[str, Any]], sources: list[str]) -> dict[str, Any]:
+    """A figure of the paper and ours: at the same dose, or at the largest dose where the paper's has none of its own."""
+    mine = [c for c in cells if (c["metric"], c["treatment"]) == (figure.get("metric"), figure.get("treatment"))]
+    dose = max((c["dose"] for c in mine), default=None) if figure.get("dose") is None else figure["dose"]
+    ours = next((c for c in mine if c["dose"] == dose and c["value"] is not None), None)
+    return {k: line(figure.get(k), 200) for k in ("metric", "treatment")} | {
+        "dose": count(figure.get("dose")),
+        "value": number(figure.get("value")),
+        "ours": number(ours["value"]) if ours else "–",
+        "interval": _interval(ours) if ours else "–",
+        "at": count(dose) if ours else "–",
+        "source": 1 + sources.index(line(figure.get("source"), 200)),
+    }
+
+
+def _interval(cell: dict[str, Any]) -> str:
+    low, high = cell["low"], cell["high"]
+    return f"{number(low)} – {number(high)}" if low is not None and high is not None else "–"
+
+
 def _printable(cell: dict[str, Any]) -> dict[str, Any]:
     ns = sorted({n for n in cell["n"] if n is not None})
-    low, high = cell["low"], cell["high"]
     return {
         "metric": line(cell["metric"], 80),
         "treatment": line(cell["treatment"], 80),
@@ -127,7 +162,7 @@ def _printable(cell: dict[str, Any]) -> dict[str, Any]:
         "share": percent(cell["dose_share"]),
         "denominator": line(cell["denominator"], 80),
         "value": number(cell["value"]),
-        "interval": f"{number(low)} – {number(high)}" if low is not None and high is not None else "–",
+        "interval": _interval(cell),
         "n": " to ".join(count(n) for n in {ns[0]: 0, ns[-1]: 0}) if ns else "–",
         "seeds": str(len(cell["seeds"])) + (f", {cell['missing']} missing" if cell["missing"] else ""),
         "control": number(cell["control"]),
