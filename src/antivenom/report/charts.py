@@ -73,6 +73,7 @@ _CONFIG = {
         "labelLimit": 170,
         "orient": "bottom",
         "columns": 2,
+        "columnPadding": 18,
         "symbolStrokeWidth": 2,
         "symbolOpacity": 1,
     },
@@ -341,7 +342,7 @@ def dose_response(
     names = [line(t, 28) for t in treatments]
     colours = [SERIES[i % len(SERIES)] for i in range(len(names))]
     label = dict(zip(treatments, names, strict=True))
-    spread = BESIDE if any(c["low"] is not None for c in cells) else 0
+    spread = BESIDE if any(c["low"] != c["high"] for c in cells) else 0
     shift = {name: spread * (i - (len(names) - 1) / 2) for i, name in enumerate(names)}
     means = [
         {**_plain(c), "treatment": label[c["treatment"]], "shift": shift[label[c["treatment"]]]}

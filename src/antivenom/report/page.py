@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from antivenom.errors import AntivenomError
 from antivenom.report import charts, evidence, wording
+from antivenom.report.provenance_page import age_cards, domain_headers, domain_rows, read_domains
 from antivenom.report.run_directory import atomic_file
 from antivenom.report.screen_page import WHAT, chips, screen_view
 from antivenom.report.study_page import study_view
@@ -57,6 +58,7 @@ def render_screen(
     totals: Totals | None = None,
     cap: int = PAIRS_SHOWN,
     extremes: Sequence[dict[str, Any]] = (),
+    domains: Sequence[dict[str, Any]] = (),
 ) -> str:
     """The page of a `screen` run. Pure: equal input gives equal bytes.
 
@@ -69,6 +71,7 @@ def render_screen(
         totals: counts over everything, when `pairs` and `quarantine` are only a part.
         cap: most pairs in the page.
         extremes: lines of `scores/extremes.jsonl`: the rows at both ends of each score.
+        domains: rows, outcomes and mean scores per domain, see `read_domains`.
     """
     chosen = evidence.choose(pairs, cap)
     shown = evidence.cards(pairs, chosen, folder=folder, rows=rows)
@@ -87,7 +90,8 @@ def render_screen(
         "screen.html",
         title=f"antivenom: {wording.line((run.get('corpus') or {}).get('root'), 120)}",
         run=run,
-        view=screen_view(run, extremes),
+        view=screen_view(run, extremes)
+        | {"ages": age_cards(run), "domains": domain_rows(run, domains), "domain_headers": domain_headers(run)},
         folder=folder,
         chips=chips(in_all, shown),
         kinds=WHAT,
@@ -143,6 +147,7 @@ def write_screen_report(run_dir: Path | str, *, cap: int = PAIRS_SHOWN) -> Path:
             totals=totals,
             cap=cap,
             extremes=_read_extremes(folder / "scores" / "extremes.jsonl"),
+            domains=_read_domains(folder / "annotations.parquet", run),
         ),
     )
 
@@ -257,6 +262,14 @@ def _read_extremes(path: Path) -> list[dict[str, Any]]:
         lines = path.read_bytes().splitlines() if path.exists() else []
         return [entry for line in lines if isinstance(entry := orjson.loads(line), dict)]
     except (OSError, orjson.JSONDecodeError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _read_domains(path: Path, run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows, outcomes and sums of the scores per domain, where the run has a scorer of domains."""
+    try:
+        return read_domains(path, run)
+    except (OSError, pa.ArrowException, KeyError) as error:
         raise _unreadable(path, error) from None
 
 

@@ -20,6 +20,8 @@ from antivenom.screen.filters.rules import Filter, Quantile, Spans
 from antivenom.screen.filters.specs import parse_filter
 from antivenom.screen.filters.stage import OUTCOMES, Filtered, Sift, control_cut, settle
 from antivenom.screen.parts import part
+from antivenom.screen.provenance.corpus_dates import date_record
+from antivenom.screen.provenance.dates import parse_date
 from antivenom.screen.scoring.scorer import Identity, Scorer
 from antivenom.screen.scoring.scorers import parse_all
 from antivenom.screen.scoring.stage import EXTREMES, Score, scores_of_block, values_of
@@ -165,6 +167,11 @@ class Measuring:
         identity = self.identities[label]
         rows = sum(block["rows"] for block in scored)
         numbers = _distribution(folder, label, blocks, rows - missing.total())
+        if identity.name == "age":
+            domain = next((name for name, one in self.identities.items() if one.name == "domain"), None)
+            numbers["dates"] = date_record(
+                folder, label, domain, [b.index for b in blocks], until=self._taken(identity)
+            )
         return {
             "label": label,
             "identity": identity.record(),
@@ -176,6 +183,10 @@ class Measuring:
             "cpu_s": round(sum(block["cpu"][label] for block in scored), 3),
             **numbers,
         }
+
+    def _taken(self, identity: Identity) -> str:
+        latest = str(identity.params.get("latest", ""))
+        return latest if parse_date(latest) == latest else ""
 
 
 def _distribution(folder: Path, label: str, blocks: list[Block], n: int) -> dict[str, Any]:
