@@ -387,6 +387,24 @@ def test_treatments_of_one_dose_stand_side_by_side():
     )
     places = re.findall(r'<path aria-label="[^"]*" |<path transform="translate\(([\d.]+),', drawn)
     assert len({float(x) for x in places if x}) >= 16  # four treatments at four doses
+    bare = [{**c, "low": c["value"], "high": c["value"]} for c in cells]
+    whole = charts.dose_response(bare, treatments=names, dose_title="dose")["data"]["values"]  # shared by all layers
+    assert {v["shift"] for v in whole} == {0}  # nothing to be told apart
+
+
+def test_more_treatments_than_colours_are_drawn_in_several_charts_with_the_controls_in_each():
+    rows = [
+        {**row, "treatment": f"t{i}"}
+        for i in range(15)
+        for row in study_rows()
+        if (row["metric"], row["treatment"]) == ("precision", "bm25")
+    ]
+    view = study_view(study_record(controls=["t0", "t1"]), rows)
+    assert [c["metric"] for c in view["curves"]] == [f"precision ({i} of 3)" for i in (1, 2, 3)]
+    drawn = [[words.split(":")[0] for words in c["words"]] for c in view["curves"]]
+    assert all(names[:2] == ["t0", "t1"] and len(names) <= len(charts.SERIES) for names in drawn)
+    assert [name for names in drawn for name in names[2:]] == [f"t{i}" for i in range(2, 15)]
+    assert len(study_view(study_record(), rows[: 8 * 4])["curves"]) == 1
 
 
 def test_ours_stands_beside_the_papers_figure_at_its_dose_or_else_at_the_largest():

@@ -1,6 +1,7 @@
 """What the study page says: cells pooled over seeds, curves, controls, and the paper's figures beside ours."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -65,7 +66,8 @@ def study_view(run: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str,
     doses = {c["dose"] for c in cells}
     seeds = {r.get("seed") for r in rows}
     sources = list(dict.fromkeys(line(f.get("source"), 200) for f in paper))
-    curves = [_curve(i, m, [c for c in cells if c["metric"] == m], treatments, paper) for i, m in enumerate(metrics)]
+    panels = [(m, *panel) for m in metrics for panel in _panels(m, cells, treatments, run.get("controls") or [])]
+    curves = [_curve(i, *panel, paper) for i, panel in enumerate(panels)]
     return {
         "title": line(run.get("title"), 200),
         "words": f"{nouns(len(doses), 'dose')}, {nouns(len(treatments), 'treatment')}, {nouns(len(seeds), 'seed')}.",
@@ -83,11 +85,34 @@ def study_view(run: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str,
     }
 
 
+def _panels(
+    metric: str, cells: list[dict[str, Any]], treatments: list[str], controls: Sequence[str]
+) -> list[tuple[str, list[dict[str, Any]], list[str]]]:
+    """(what part, cells, treatments) of each chart of a metric: as few charts as there are lines to be told apart.
+
+    A chart has a colour and a shape for each of at most `len(charts.SERIES)` treatments; the controls are in every one.
+    """
+    here = [c for c in cells if c["metric"] == metric]
+    mine = [t for t in treatments if any(c["treatment"] == t for c in here)]
+    fixed = [t for t in mine if t in controls]
+    others = [t for t in mine if t not in controls]
+    room = len(charts.SERIES) - len(fixed)
+    if len(others) <= room or room < 1:
+        return [("", here, mine)]
+    parts = -(-len(others) // room)
+    ends = [round(i * len(others) / parts) for i in range(parts + 1)]
+    shown = [[*fixed, *others[a:b]] for a, b in pairwise(ends)]
+    return [
+        (f" ({i} of {parts})", [c for c in here if c["treatment"] in names], names) for i, names in enumerate(shown, 1)
+    ]
+
+
 def _curve(
-    index: int, metric: str, cells: list[dict[str, Any]], treatments: list[str], paper: list[dict[str, Any]]
+    index: int, metric: str, part: str, cells: list[dict[str, Any]], mine: list[str], paper: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    mine = [t for t in treatments if any(c["treatment"] == t for c in cells)]
-    points = [p for p in paper if p.get("metric") == metric and p.get("dose") is not None]
+    points = [
+        p for p in paper if p.get("metric") == metric and p.get("dose") is not None and p.get("treatment") in mine
+    ]
     denominator = next((c["denominator"] for c in cells if c["denominator"]), "")
     controls = list(dict.fromkeys(line(c["control_name"], 60) for c in cells if c["control"] is not None))
     words = []
@@ -101,7 +126,7 @@ def _curve(
             )
     title = f"dose, counted in {line(denominator, 60)}" if denominator else "dose, as a count"
     return {
-        "metric": line(metric, 100),
+        "metric": line(metric, 100) + part,
         "controls": joined(controls),
         "paper": len(points),
         "words": words,
@@ -109,7 +134,7 @@ def _curve(
             charts.svg(
                 charts.dose_response(cells, treatments=mine, dose_title=title, paper=points),
                 name=f"curve{index}",
-                title=f"{line(metric, 100)} against the dose",
+                title=f"{line(metric, 100)}{part} against the dose",
                 description="; ".join(words) + ".",
             )
         ),
