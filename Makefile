@@ -17,6 +17,7 @@ check: setup  ## format, lint, types, import floors
 
 bench: setup  ## side-by-side speed, as ratios
 	$(RUN) python benchmarks/contamination.py
+	$(RUN) python benchmarks/scorers.py
 
 setup: uv  ## everything, so that no test has to be skipped (torch and ray among it: gigabytes)
 	uv sync --frozen --quiet --all-groups --all-extras

@@ -2,6 +2,7 @@
 
 python scripts/evaluate_toxicity.py --data ../shared/data                       # toxicity and lexicon -> benchmarks/results/toxicity.json
 python scripts/evaluate_toxicity.py --data ../shared/data --score toxicity-linear:model=FILE --out /tmp/mine.json
+python scripts/evaluate_toxicity.py --card docs/model-card-toxicity.md          # the card, from the stored figures
 
 AUROC with bootstrap intervals and calibration error per set; HateCheck per functionality; the false-positive rate of every
 identity term of the bias madlibs, and the gap between them. Each scorer has a record of its own: figures of two scorers are
@@ -12,6 +13,7 @@ import argparse
 import csv
 import gzip
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,14 +22,20 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+sys.path.insert(0, str(Path(__file__).parent))
+from toxicity_card import card, curve_table, functionality_table, mention_table, set_table
+
 from antivenom.data.words import fold
 from antivenom.measure.calibration import auprc_measured, auroc_measured, calibration, subgroup_false_positives
 from antivenom.measure.rates import Rate
 from antivenom.randomness import generator
 from antivenom.screen.scoring.scorer import Scorer, score_texts
 from antivenom.screen.scoring.scorers import parse
+from antivenom.screen.toxicity.default import packaged_model
 
-OUT = Path(__file__).parents[1] / "benchmarks" / "results" / "toxicity.json"
+HOUSE = Path(__file__).resolve().parents[1]
+OUT = HOUSE / "benchmarks" / "results" / "toxicity.json"
+WEIGHTS = HOUSE / "src" / "antivenom" / "screen" / "weights" / "toxicity.npz"
 THRESHOLD = 0.5
 
 
@@ -155,46 +163,32 @@ def evaluate(scorer: Scorer, data: Path) -> dict[str, Any]:
 def show(name: str, record: dict[str, Any]) -> None:
     """Print the figures as the Markdown tables of the model card."""
     print(f"\n## {name} (weights {record['identity']['weights'][:12]}, threshold {record['threshold']})\n")
-    print("| set | n | toxic | AUROC | 95 % interval | AUPRC | calibration error | Brier | not scored |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for label, part in record["sets"].items():
-        a = part["auroc"]
-        print(
-            f"| {label} | {part['n']:,} | {part['positive'] / part['n']:.0%} | {a['value']:.3f} | {a['low']:.3f} - {a['high']:.3f} "
-            f"| {part['auprc']['value']:.3f} | {part['calibration error']:.3f} | {part['brier']:.3f} | {a['missing']} |"
-        )
-    print("\n| probability | code review, balanced: n | mean probability | toxic |\n|---|---|---|---|")
-    for b in record["sets"]["code review, balanced"]["curve"]:
-        if b["rate"]["n"]:
-            print(
-                f"| {b['from']:.1f} - {b['to']:.1f} | {b['rate']['n']} | {b['confidence']:.2f} | {b['rate']['value']:.2f} |"
-            )
-    print("\n| HateCheck functionality | gold | n | right |\n|---|---|---|---|")
-    for group, rate in record["sets"]["hatecheck"]["functionality"].items():
-        print(f"| {group} | {rate['of']} | {rate['n']} | {rate['value']:.0%} |")
     groups = record["sets"]["bias madlibs"]["subgroups"]
-    rates = sorted(groups["terms"].items(), key=lambda kv: -kv[1]["value"])
-    print(
-        f"\nMadlibs: false-positive rate {groups['overall']['value']:.1%}; gap {groups['gap']:.1%} over {len(rates)} terms\n"
-    )
-    print("| term | neutral rows | flagged |\n|---|---|---|")
-    for term, rate in rates:
-        print(f"| {term} | {rate['n']} | {rate['value']:.0%} |")
+    gap = f"Madlibs: false-positive rate {groups['overall']['value']:.1%}; gap {groups['gap']:.1%}, {len(groups['terms'])} terms"
+    curve = curve_table(record, "code review, balanced")
+    print("\n\n".join([set_table(record), curve, functionality_table(record), gap, mention_table(record)]))
 
 
 def main() -> None:
     """Evaluate, print, store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="without it nothing is measured: --card takes the stored figures")
     parser.add_argument("--score", action="append", help="a scorer as typed after --score; may be repeated")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--card", type=Path, help="write the model card to this file")
     options = parser.parse_args()
-    records = {spec: evaluate(parse(spec), options.data) for spec in options.score or ["toxicity", "lexicon"]}
-    for spec, record in records.items():
-        show(spec, record)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n")
-    print(f"\nstored in {options.out}")
+    if options.data is None and options.card is None:
+        parser.error("give --data to measure, --card to write the card, or both")
+    if options.data is not None:
+        records = {spec: evaluate(parse(spec), options.data) for spec in options.score or ["toxicity", "lexicon"]}
+        for spec, record in records.items():
+            show(spec, record)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n")
+        print(f"\nstored in {options.out}")
+    if options.card is not None:
+        options.card.write_text(card(json.loads(options.out.read_text()), packaged_model(), WEIGHTS.stat().st_size))
+        print(f"written to {options.card}")
 
 
 if __name__ == "__main__":

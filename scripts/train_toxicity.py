@@ -146,7 +146,7 @@ def main() -> None:
     rows, record = clean(rows, options.data)
     for source in dict.fromkeys(rows.sources):
         mine = [y for y, s in zip(rows.labels, rows.sources) if s == source]
-        record[source] = len(mine)
+        record[source], record[f"{source}, toxic"] = len(mine), sum(mine)
         print(f"{source:16} {len(mine):7} rows, {sum(mine):6} toxic")
     print(record, f"({n_labelled} labelled rows given)")
     model = HashedLinear.fit(

@@ -2,7 +2,8 @@
 
 A word is a maximal run of word characters (Unicode letters, digits and marks); a Han ideograph, Hiragana or Katakana
 character is a word of its own. `_` and all punctuation separate, so `snake_case` is two words. Zero-width characters,
-combining accents (U+0300-U+036F) and the sound marks of kana (U+3099-U+309A) inside a word are passed over. Every character
+combining accents (U+0300-U+036F), marks around symbols (U+20D0-U+20F0), the sound marks of kana (U+3099-U+309A) and variation
+selectors (U+FE00-U+FE0F) are passed over: an emoji is no word. Every character
 is folded by itself:
 
     fold(c) = NFKD(casefold(NFKD(c) without marks)), without these marks and without what is no word character
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 ASCII_WORD = re.compile("[A-Za-z0-9]+")
+MARKS = ((0x0300, 0x036F), (0x20D0, 0x20F0), (0x3099, 0x309A), (0xFE00, 0xFE0F))
 LIMIT = 0x32000  # the last assigned letters end below; private use and beyond are separators
 SEPARATOR, LETTER, SINGLE, IGNORED = 0, 1, 2, 3
 ZERO_WIDTH = {0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF}
@@ -109,7 +111,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _is_mark(point: int) -> bool:
-    return 0x0300 <= point <= 0x036F or point in (0x3099, 0x309A)
+    return any(low <= point <= high for low, high in MARKS)
 
 
 def _is_word(c: str) -> bool:

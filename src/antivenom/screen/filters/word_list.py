@@ -85,7 +85,10 @@ class WordList:
         del lengths
         with np.errstate(invalid="ignore", divide="ignore"):
             values = (covered / n_words).astype(np.float32)
-        reasons = ["" if n else "cannot score: no words" for n in n_words.tolist()]
+        reasons = [
+            "" if k else f"none of its {w} words is listed" if w else "cannot score: no words"
+            for k, w in zip(hits.tolist(), n_words.tolist())
+        ]
         return Scores(values, reasons, {"hits": pa.array(hits)})
 
     def explain(self, text: str) -> list[Evidence]:

@@ -107,7 +107,10 @@ class Profile:
             "non_ascii_share": share,
         } | personal
         values = np.where(characters > 0, totals, np.nan).astype(np.float32)
-        reasons = ["" if size else "cannot score: empty text" for size in characters.tolist()]
+        reasons = [
+            "" if words else "no letters or digits: 0 words" if size else "cannot score: empty text"
+            for size, words in zip(characters.tolist(), totals.tolist())
+        ]
         columns = {name: pa.array(figures[name], kind, from_pandas=True) for name, kind in MEASURES.items()}
         return Scores(values, reasons, columns)
 

@@ -119,14 +119,20 @@ class DSIR:
         return Identity(self.name, "1", weights, "better", {"per": self.per, "buckets": self.counts.shape[1]})
 
     def score(self, batch: Batch) -> Scores:
-        """log w, or log w per feature; NaN for a text without a word."""
+        """log w, or log w per feature; NaN for a text without a word.
+
+        A text none of whose words a training text had gets log eps - log eps = 0 for each, and its reason says so.
+        """
         features, owner = _features(batch.words, self.counts.shape[1])
         n = np.bincount(owner, minlength=len(batch))
+        met = self.counts.sum(axis=0) > 0
+        known = np.bincount(owner[met[features]], minlength=len(batch))
         total = np.bincount(owner, self.log_ratio[features], minlength=len(batch))
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.where(n > 0, total / n if self.per == "feature" else total, np.nan).astype(np.float32)
         words = np.diff(batch.words.row_offsets).tolist()
-        return Scores(values, [_reason(count) for count in words], {"features": pa.array(n.astype(np.int64))})
+        reasons = [_reason(*row) for row in zip(words, known.tolist())]
+        return Scores(values, reasons, {"features": pa.array(n.astype(np.int64))})
 
     def explain(self, text: str) -> list[Evidence]:
         """The ten words that move log w most; a pair gives half to each of its words."""
@@ -157,7 +163,9 @@ def _features(table: WordTable, buckets: int) -> tuple[np.ndarray, np.ndarray]:
     return ((mixed >> np.uint64(20)) % np.uint64(buckets)).astype(np.int64), np.concatenate([row, row[1:][inside]])
 
 
-def _reason(words: int) -> str:
+def _reason(words: int, known: int) -> str:
     if words == 0:
         return "cannot score: no letters or digits"
+    if known == 0:
+        return f"none of its {words} words was in the training texts"
     return f"only {words} words" if words < SHORT else ""

@@ -5,6 +5,7 @@ state, so the native runner, a Ray cluster and a plain loop give equal scores. E
 `identity`: a figure of one scorer or version never stands silently beside a figure of another.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -16,6 +17,7 @@ from antivenom.data.rows import Batch, batch_of
 
 __all__ = ["Evidence", "Identity", "Orientation", "Scorer", "Scores", "Trainable", "score_texts"]
 
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Orientation = Literal["worse", "better", "neutral"]
 """What a HIGHER score means for a row. A filter refuses to cut by a score whose orientation it was not told."""
 
@@ -126,5 +128,13 @@ class Trainable(Protocol):
 
 
 def score_texts(scorer: Scorer, texts: Sequence[str]) -> Scores:
-    """Scores of texts that are already here; a row's id is its place."""
-    return scorer.score(batch_of(texts, ids=list(map(str, range(len(texts))))))
+    """Scores of texts that are already here; a row's id is its place.
+
+    A lone surrogate, which no encoding can write, is read as the replacement character U+FFFD. (Readers of files quarantine such
+    rows.)
+    """
+    try:
+        batch = batch_of(texts, ids=list(map(str, range(len(texts)))))
+    except UnicodeEncodeError:
+        return score_texts(scorer, [LONE_SURROGATE.sub("\ufffd", text) for text in texts])
+    return scorer.score(batch)

@@ -74,7 +74,9 @@ def _windows(data, offsets, starts, row_offsets, size, overlap, wide, first, las
             at = begin
             inside = False
             while at < end:
-                width = _space(data, at, end, wide)
+                byte = data[at]
+                # most bytes are ASCII letters, and no call is needed to see that
+                width = 0 if 32 < byte < 128 else _space(data, at, end, wide)
                 if width:
                     if inside:
                         ends[tokens - 1] = at - begin
