@@ -2,6 +2,7 @@
 
 python benchmarks/rules.py            # all documents, each distinct text once
 python benchmarks/rules.py --quick    # the first 300
+python benchmarks/rules.py --show     # the kept figures, printed again
 
 Documents: web pages (DCLM's 499 labelled ones), Wikipedia articles (WikiText-2), PEPs, and the texts and sources of this
 machine's Python packages; the first three lie beside the checkout and are left out, and said so, where they do not. Each tool
@@ -129,7 +130,11 @@ def main() -> None:
     """Run both and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--show", action="store_true", help="print the kept figures of the last run, measure nothing")
     options = parser.parse_args()
+    if options.show:
+        show(json.loads((HERE / "results" / "rules.json").read_text()))
+        return
     work = Path(tempfile.mkdtemp(prefix="antivenom-rules-"))
     texts, sources = documents()
     if options.quick:
@@ -197,31 +202,38 @@ def main() -> None:
     (HERE / "results").mkdir(exist_ok=True)
     name = "rules-quick.json" if options.quick else "rules.json"
     (HERE / "results" / name).write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"{n} distinct documents, {summary['characters']:,} characters: {sources}")
+    show(summary)
+
+
+def show(summary: dict) -> None:
+    """Print the tables of a summary; intervals are Wilson's."""
+    n = summary["n"]
+    print(f"{n} distinct documents, {summary['characters']:,} characters: {summary['sources']}\n")
+    print("| filter | n | both keep | both drop | only we keep | only they keep | same verdict, 95 % interval |")
+    print("|---|---|---|---|---|---|---|")
+    for name, p in summary["parity"].items():
+        cells = [p["n"], p["both_keep"], p["both_drop"], p["only_we_keep"], p["only_they_keep"]]
+        print(f"| {name} | " + " | ".join(map(str, cells)) + f" | {agreed(p['both_keep'] + p['both_drop'], n)} |")
+    words = summary["word_counts"]
+    print(f"\nall four verdicts equal: {summary['all_four_verdicts_equal']} of {n}")
     print(
-        "\n| filter | n | both keep | both drop | only we keep | only they keep | agreement |\n|---|---|---|---|---|---|---|"
+        f"word counts equal: {words['documents_equal']} of {n}, gap {words['absolute_gap']} of {words['words']} words"
     )
-    for filter_name, p in parity.items():
-        cells = [
-            p["n"],
-            p["both_keep"],
-            p["both_drop"],
-            p["only_we_keep"],
-            p["only_they_keep"],
-            f"{p['agreement']:.4%}",
-        ]
-        print(f"| {filter_name} | " + " | ".join(map(str, cells)) + " |")
-    print(
-        f"\nall four verdicts equal: {all_four} of {n}; word counts equal: {same_words} of {n}, gap {gap} of {total} words"
-    )
-    for d in differences:
-        print(
-            f"  {d['filter']} row {d['row']}: {d['cause']} | ours: {d['ours'] or 'keep'} | theirs: {d['theirs'] or 'keep'}"
-        )
+    for d in summary["differences"]:
+        ours, theirs = d["ours"] or "keep", d["theirs"] or "keep"
+        print(f"  {d['filter']} row {d['row']}: {d['cause']} | ours: {ours} | theirs: {theirs}")
     print("\n| tool | documents per CPU second | CPU s |\n|---|---|---|")
-    for tool, s in speed.items():
-        print(f"| {tool} | {s['docs_per_cpu_s']} | {s['filter_cpu_s']} |")
-    print(f"\ndocuments per CPU second, ours / theirs: {ratio}")
+    for tool, speed in summary["speed"].items():
+        print(f"| {tool} | {speed['docs_per_cpu_s']} | {speed['filter_cpu_s']} |")
+    print(f"\ndocuments per CPU second, ours / theirs: {summary['ratio_ours_over_theirs']}")
+
+
+def agreed(same: int, n: int) -> str:
+    """A share of documents with its interval."""
+    from antivenom.intervals import wilson
+
+    low, high = wilson(same, n)
+    return f"{same / n:.2%} [{low:.2%}, {high:.2%}]"
 
 
 if __name__ == "__main__":

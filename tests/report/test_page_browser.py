@@ -1,5 +1,6 @@
 """The page in a real browser: it runs, asks nothing of the network, can be used, and shows hostile text as text."""
 
+import json
 import re
 import shutil
 
@@ -8,6 +9,7 @@ from fake_runs import HOSTILE, pair_line, study_record, study_rows, write_run
 
 from antivenom.report import write_screen_report, write_study_report
 from antivenom.report.wording import visible
+from antivenom.screen import screen_corpus
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
@@ -66,8 +68,6 @@ def report(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    import json
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -75,6 +75,21 @@ def study(tmp_path_factory):
     (folder / "run.json").write_text(json.dumps(study_record()))
     pq.write_table(pa.Table.from_pylist(study_rows(2)), folder / "rows.parquet")
     return write_study_report(folder)
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Ages, domains (one with markup for a name), scores and a filter."""
+    folder = tmp_path_factory.mktemp("scored")
+    rows = [
+        {"text": "word " * (5 + i % 7), "url": f"https://site{i % 25}.org/{2004 + i % 12}/03/12/x"} for i in range(300)
+    ] + [{"text": "undated words", "source": text} for text in HOSTILE]
+    (folder / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scores = ["age:latest=2020-12-31", "domain", "profile"]
+    screen_corpus(
+        folder / "c.jsonl", out=folder / "run", scores=scores, filters=["profile:min=7,higher=any"], runner="loop"
+    )
+    return folder / "run" / "report.html"
 
 
 def shown(tab) -> int:
@@ -180,8 +195,8 @@ def test_hostile_text_is_shown_as_text_and_nothing_runs(visit, tmp_path, width):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_scrolls_sideways_on_a_phone(visit, report, study, scheme):
-    for path in (report, study):
+def test_nothing_scrolls_sideways_on_a_phone(visit, report, study, scored, scheme):
+    for path in (report, study, scored):
         tab = visit(path, 390, color_scheme=scheme)
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         # type of the charts, as drawn on this screen: the smallest that can be read
@@ -195,7 +210,7 @@ def test_nothing_scrolls_sideways_on_a_phone(visit, report, study, scheme):
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_text_has_contrast_in_light_and_in_dark(visit, report):
+def test_text_has_contrast_in_light_and_in_dark(visit, report, scored):
     measure = """() => {
       const channel = (c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
       const parse = (c) => (c.match(/[\\d.]+/g) || []).map(Number);
@@ -214,7 +229,8 @@ def test_text_has_contrast_in_light_and_in_dark(visit, report):
       return low;
     }"""
     for scheme in ("light", "dark"):
-        assert visit(report, color_scheme=scheme).evaluate(measure) == []
+        for path in (report, scored):
+            assert visit(path, color_scheme=scheme).evaluate(measure) == []
 
 
 def test_everything_can_be_reached_by_keyboard(visit, report):

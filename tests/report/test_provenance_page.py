@@ -100,18 +100,21 @@ def test_domains_equal_brute_force_over_batches(run, record, monkeypatch):
         [r[PROFILE] for r in table if (r[f"{DOMAIN}.domain"] or r[f"{DOMAIN}.source"] or "") == first["name"]], float
     )
     half = 1.96 * values.std(ddof=1) / sqrt(len(values))
-    mean, said, n = re.fullmatch(r"([\d.]+) ± ([\d.]+), n = (\d+)", line["cells"][-2]).groups()
+    mean, said = re.fullmatch(r"([\d.]+) ± ([\d.]+)", line["cells"][-2]).groups()
     assert float(mean) == pytest.approx(values.mean(), abs=0.05)
     assert float(said) == pytest.approx(half, rel=0.06)
-    assert int(n) == len(values)
+    (hostile,) = [d for d in domain_rows(record, list(found.values())) if d["name"].startswith("<img")]
+    dated = sum(r[AGE] is not None for r in table if r[f"{DOMAIN}.source"] == HOSTILE)
+    assert 0 < dated < found[HOSTILE]["rows"]
+    assert hostile["cells"][0].endswith(f", n = {dated}")
 
 
 def test_the_table_adds_up_and_says_directions(run, record):
     heads = domain_headers(record)
     # nobody said what a domain is worth: a scorer without a single score has no column
     assert heads == [
-        f"Mean {AGE} (neither better nor worse)",
-        f"Mean {PROFILE} (neither better nor worse)",
+        "Mean age (neither better nor worse)",
+        "Mean profile (neither better nor worse)",
         "Effective cut-off",
     ]
     rows = domain_rows(record, read_domains(run / "annotations.parquet", record))
@@ -121,8 +124,13 @@ def test_the_table_adds_up_and_says_directions(run, record):
     assert sum(int(r["kept"]) for r in rows) == record["counts"]["kept"]
     assert sum(int(r["removed"].split()[0]) for r in rows) == record["counts"]["removed"] > 0
     assert all(len(r["cells"]) == len(heads) for r in rows)
-    better = {**record, "scores": [{**record["scores"][2], "identity": {"higher_is": "better"}}]}
-    assert domain_headers(better) == [f"Mean {PROFILE} (higher is better)"]
+    better = {**record, "scores": [{**record["scores"][2], "identity": {"name": "profile", "higher_is": "better"}}]}
+    assert domain_headers(better) == ["Mean profile (higher is better)"]
+    twice = {"scores": [{**better["scores"][0], "label": label} for label in ("profile:ttr_words=9", "profile")]}
+    assert domain_headers(twice) == [
+        "Mean profile:ttr_words=9 (higher is better)",
+        "Mean profile (higher is better)",
+    ]
 
 
 def test_further_domains_are_counted_together(run, record, monkeypatch):
@@ -191,6 +199,7 @@ def test_the_page_has_both_and_lets_no_name_out(run):
     assert "&lt;img src=x" in page
     assert "\u202e" not in page
     assert "(neither better nor worse)" in seen
+    assert "Set aside" not in seen  # no row was
     assert "Effective cut-off end of 2013" in seen
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))

@@ -203,9 +203,12 @@ def read_domains(path: Path, run: dict[str, Any]) -> list[dict[str, Any]]:
 def domain_headers(run: dict[str, Any]) -> list[str]:
     """Names of the score columns of the table, each with its direction, and the cut-off's."""
     heads = []
+    names = Counter((s.get("identity") or {}).get("name") for s in run.get("scores") or [])
     for s in _labels(run)[1]:
-        higher = HIGHER.get((s.get("identity") or {}).get("higher_is", ""), "neither better nor worse")
-        heads.append(f"Mean {line(s['label'], 60)} ({higher})")
+        identity = s.get("identity") or {}
+        higher = HIGHER.get(identity.get("higher_is", ""), "neither better nor worse")
+        name = identity.get("name") if names[identity.get("name")] == 1 else s["label"]  # the label can be a long spec
+        heads.append(f"Mean {line(name or s['label'], 60)} ({higher})")
     return heads + (["Effective cut-off"] if _cutoffs(run) else [])
 
 
@@ -229,7 +232,8 @@ def domain_rows(run: dict[str, Any], domains: Sequence[dict[str, Any]]) -> list[
     rows = []
     for entry in lines:
         kept = entry["actions"]["keep"] + entry["actions"]["cut"]
-        values = [_mean(*entry["sums"].get(s["label"], (0, 0.0, 0.0)), year=bool(s.get("dates"))) for s in scores]
+        sums = [(entry["sums"].get(s["label"], (0, 0.0, 0.0)), bool(s.get("dates"))) for s in scores]
+        values = [_mean(*found, year=year, rows=entry["rows"]) for found, year in sums]
         if cuts:
             cut = cuts.get(entry["name"]) or {}
             values.append(_end(cut["date"]) if cut.get("date") is not None else "–")
@@ -246,8 +250,8 @@ def domain_rows(run: dict[str, Any], domains: Sequence[dict[str, Any]]) -> list[
     return rows
 
 
-def _mean(n: int, total: float, squares: float, *, year: bool = False) -> str:
-    """Mean -+ 1.96 s / sqrt(n) and n; a dash without a score."""
+def _mean(n: int, total: float, squares: float, *, year: bool, rows: int) -> str:
+    """Mean -+ 1.96 s / sqrt(n), and n where not all rows have the score; a dash where none has."""
     if not n:
         return "–"
     mean = total / n
@@ -255,4 +259,4 @@ def _mean(n: int, total: float, squares: float, *, year: bool = False) -> str:
     if n > 1:
         half = 1.96 * sqrt(max(squares - n * mean * mean, 0.0) / (n - 1) / n)
         said += f" ± {half:.1f}" if year else f" ± {number(half, 2)}"
-    return f"{said}, n = {count(n)}"
+    return said if n == rows else f"{said}, n = {count(n)}"
