@@ -102,12 +102,12 @@ class DateCounts:
             what = f"lists of {', '.join(str(len(one)) for one in lists)} entries"
             raise AntivenomError(what, "give one date, source, confidence and domain per document, None for unknown")
         names = domains if domains is not None else [""] * len(dates)
-        for date, source, confidence, domain in zip(dates, sources, confidences, names):
+        for (date, source, confidence, domain), n in Counter(zip(dates, sources, confidences, names)).items():
             place = self._place(domain or "")
             if date:
-                self._counts[place, source or "unknown", round(float(confidence or 0), 2), self._bucket(date)] += 1
+                self._counts[place, source or "unknown", round(float(confidence or 0), 2), self._bucket(date)] += n
             else:
-                self._counts[place, "none", 0.0, None] += 1
+                self._counts[place, "none", 0.0, None] += n
 
     def merge(self, other: "DateCounts") -> None:
         """Add the documents another one has seen."""
