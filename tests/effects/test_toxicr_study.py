@@ -92,6 +92,10 @@ def test_more_rows_and_other_steps(tmp_path):
     assert value["AUROC", "svm", 500] > 0.65
     assert value["AUROC", "majority", 250] == 0.5
     assert value["F1, toxic", "lexicon", 250] == pytest.approx(value["F1, toxic", "lexicon", 500])
+    ends = {
+        r["dose"]: (r["low"], r["high"]) for r in result.rows if (r["metric"], r["treatment"]) == ("AUROC", "lexicon")
+    }
+    assert ends[250] == pytest.approx(ends[500])  # it learns nothing: few rows do not make it less certain
 
 
 def test_files(tmp_path):

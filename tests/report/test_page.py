@@ -392,6 +392,15 @@ def test_treatments_of_one_dose_stand_side_by_side():
     assert {v["shift"] for v in whole} == {0}  # nothing to be told apart
 
 
+def test_a_long_dose_title_is_broken_and_not_cut():
+    cells = [c for c in pool(study_rows()) if c["metric"] == "precision"]
+    title = "dose, counted in training rows of a fold"
+    spec = charts.dose_response(cells, treatments=["ngram", "bm25", "embedding", "ensemble"], dose_title=title)
+    told = spec["layer"][1]["encoding"]["x"]["title"]
+    assert " ".join(told) == f"{title} (log scale)"
+    assert max(len(part) for part in told) <= charts.TITLE
+
+
 def test_more_treatments_than_colours_are_drawn_in_several_charts_with_the_controls_in_each():
     rows = [
         {**row, "treatment": f"t{i}"}

@@ -7,6 +7,7 @@ swaps them for the dark theme with `dark_css`, because an SVG's colour attribute
 
 import html
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +43,8 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross"
 WIDTH = 350
 BESIDE = 3
 """Pixels between treatments of one dose."""
+TITLE = 44
+"""Characters of an axis title that fit under a chart."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _AXIS = {
     "labelFont": _FONT,
@@ -375,11 +378,15 @@ def dose_response(
     kind = "linear" if not wide else "log" if min(doses) > 0 else "symlog"
     scale = alt.Scale(type=kind, nice=False, padding=12)
     dose_title += " (log scale)" if wide else ""
+    # a title that is wider than the chart would be cut
+    titles = [dose_title] if len(dose_title) <= TITLE else textwrap.wrap(dose_title, TITLE)
     x = alt.X(
         "dose:Q",
-        title=dose_title,
+        title=titles[0] if len(titles) == 1 else titles,
         scale=scale,
-        axis=alt.Axis(values=doses, grid=False, labelOverlap=True, labelExpr="format(datum.value, ',')"),
+        axis=alt.Axis(
+            values=doses, grid=False, labelOverlap="greedy", labelSeparation=8, labelExpr="format(datum.value, ',')"
+        ),
     )
     y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5))
     colour = alt.Color("treatment:N", title=None, scale=alt.Scale(domain=names, range=colours))
