@@ -1,0 +1,76 @@
+"""What a CLIP model is here, whoever made it, and how images and texts are embedded with one.
+
+`clip_small` builds small ones in code; `clip_transformers` takes a local folder. An open_clip model has `encode_image`,
+`encode_text` and `logit_scale` of its own and lacks only `tokenize` and `pixels`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from antivenom.errors import AntivenomError
+from antivenom.models.torch_runtime import eval_mode
+
+__all__ = ["Clip", "check_images", "embed_images", "embed_texts"]
+
+
+class Clip(Protocol):
+    """A torch module with two encoders into one space of d dimensions."""
+
+    logit_scale: Any
+    """theta, a parameter: similarities are multiplied by exp(theta)."""
+
+    def encode_image(self, pixels: Any) -> Any:
+        """What `pixels` made -> (n, d), not normalised."""
+        ...
+
+    def encode_text(self, tokens: Any) -> Any:
+        """What `tokenize` made -> (n, d), not normalised."""
+        ...
+
+    def pixels(self, images: np.ndarray) -> Any:
+        """uint8 (n, h, w, 3) -> the model's input; triggers are applied before it."""
+        ...
+
+    def tokenize(self, texts: Sequence[str]) -> Any:
+        """Texts -> int64 (n, length), cut so that the end token stays."""
+        ...
+
+
+def check_images(images: np.ndarray) -> np.ndarray:
+    """The images, when they are uint8 (n, h, w, 3).
+
+    Raises:
+        AntivenomError: when they are not.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise AntivenomError(
+            f"images of shape {images.shape} and type {images.dtype}", "give uint8 (n, height, width, 3): RGB, 0 to 255"
+        )
+    return images
+
+
+def embed_images(model: Any, images: np.ndarray, *, batch: int = 256, device: str = "cpu") -> np.ndarray:
+    """Unit vectors of images, float32 (n, d), in evaluation mode: no row depends on its batch."""
+    images = check_images(images)
+    return _embed(model, model.encode_image, model.pixels, images, batch, device)
+
+
+def embed_texts(model: Any, texts: Sequence[str], *, batch: int = 512, device: str = "cpu") -> np.ndarray:
+    """Unit vectors of texts, float32 (n, d), in evaluation mode."""
+    return _embed(model, model.encode_text, model.tokenize, list(texts), batch, device)
+
+
+def _embed(model: Any, encode: Any, prepare: Any, rows: Any, batch: int, device: str) -> np.ndarray:
+    from torch.nn import functional as F
+
+    if not len(rows):
+        raise AntivenomError("nothing to embed", "give at least one image or text")
+    with eval_mode(model):
+        parts = [
+            F.normalize(encode(prepare(rows[i : i + batch]).to(device)), dim=1).float().cpu().numpy()
+            for i in range(0, len(rows), batch)
+        ]
+    return np.concatenate(parts)
