@@ -81,8 +81,9 @@ class Patch(Patterned):
             return self.pattern(*self.shape, auto.get(self.kind, 1))
         if self.fixed:
             return 0.5 + self._fixed_noise()
-        # an integer sum, so that the mean does not depend on how the array lies in memory
-        mean = image.sum(axis=(0, 1), dtype=np.int64) / (image.shape[0] * image.shape[1] * 255)
+        # sums of whole numbers are exact in any order: the mean does not depend on how the array lies in memory
+        pixels = image.reshape(-1, 3).astype(np.float64)
+        mean = np.ones(len(pixels)) @ pixels / (len(pixels) * 255)
         return mean + generator(seed, "trigger noise", row_id).standard_normal((*self.shape, 3))
 
     def _fixed_noise(self) -> np.ndarray:
