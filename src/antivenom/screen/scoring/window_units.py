@@ -14,6 +14,11 @@ WIDE_SPACES = (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202
 """White space beyond ASCII, as Python's `\\s` has it."""
 _SPACES = np.array([c.encode() for c in map(chr, WIDE_SPACES) if len(c.encode()) == 3], "S3").view(np.uint8)
 _SPACES = _SPACES.reshape(-1, 3)
+PERHAPS = 9
+_LEAD = np.zeros(256, np.uint8)
+"""Bytes of white space that a first byte begins: 1 for ASCII, PERHAPS where the next bytes tell, else 0."""
+_LEAD[[32, *range(9, 14), *range(28, 32)]] = 1
+_LEAD[[0xC2, 0xE1, 0xE2, 0xE3]] = PERHAPS
 
 
 def window_units(
@@ -36,9 +41,8 @@ def window_units(
     data, offsets = text_buffers(texts)
     room = n + int((offsets[-1] - offsets[0]) // (2 * (windows.size - windows.overlap))) + 1
     first, last, owner = (np.empty(room, np.int64) for _ in range(3))
-    count = _windows(
-        data, offsets, table.starts, table.row_offsets, windows.size, windows.overlap, _SPACES, first, last, owner
-    )
+    cut = windows.size, windows.overlap, _LEAD, _SPACES
+    count = _windows(data, offsets, table.starts, table.row_offsets, *cut, first, last, owner)
     return TextUnits(table, letters, first[:count], last[:count]), owner[:count]
 
 
@@ -58,38 +62,36 @@ def _space(data, at, end, wide):
 
 
 @njit(cache=True, nogil=True)
-def _windows(data, offsets, starts, row_offsets, size, overlap, wide, first, last, owner):
+def _windows(data, offsets, starts, row_offsets, size, overlap, lead, wide, first, last, owner):
     count = 0
     step = size - overlap
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    begins = np.empty(longest // 2 + 2, np.int64)
-    ends = np.empty(longest // 2 + 2, np.int64)
+    begins = np.empty(longest // 2 + 3, np.int64)
+    ends = np.empty(longest // 2 + 3, np.int64)
     for row in range(len(offsets) - 1):
         low, high = row_offsets[row], row_offsets[row + 1]
         begin, end = offsets[row], offsets[row + 1]
         tokens = 0
         if end - begin > 2 * size - 2:  # a shorter text has no more than `size` tokens
             at = begin
-            inside = False
+            closed = 0
+            inside = np.int64(0)
             while at < end:
-                byte = data[at]
-                # most bytes are ASCII letters, and no call is needed to see that
-                width = 0 if 32 < byte < 128 else _space(data, at, end, wide)
-                if width:
-                    if inside:
-                        ends[tokens - 1] = at - begin
-                        inside = False
-                    at += width
-                    continue
-                if not inside:
-                    begins[tokens] = at - begin
-                    tokens += 1
-                    inside = True
-                at += 1
+                look = lead[data[at]]
+                width = np.int64(look)
+                if look == PERHAPS:
+                    width = _space(data, at, end, wide)
+                text = np.int64(width == 0)
+                # written at every byte, kept where a token begins or ends: no branch to guess
+                begins[tokens] = ends[closed] = at - begin
+                tokens += text & (1 - inside)
+                closed += inside & (1 - text)
+                inside = text
+                at += max(width, 1)
             if inside:
-                ends[tokens - 1] = end - begin
+                ends[closed] = end - begin
         if tokens <= size:
             first[count], last[count], owner[count] = low, high, row
             count += 1

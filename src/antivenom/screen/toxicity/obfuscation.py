@@ -33,6 +33,7 @@ INNER = "-.'’·•~^`"  # between letters they separate nothing
 CODE = '_(){}[]=<>/\\;:,"&%'  # a token with one of these inside is code, an address or several words
 EDGES = "\"'`()[]{}<>,;:?.“”‘’…-*#!_"
 
+TOP = np.uint64(64 - 14)
 LETTER, SIGN, DIGIT, STAR, MARK, STOP = 1, 2, 3, 4, 5, 6
 
 
@@ -105,7 +106,8 @@ def find_disguised(texts: pa.LargeStringArray, words: np.ndarray) -> Disguises:
     if not _CLASSES:
         _CLASSES.append(_classes())
     data, offsets = text_buffers(texts)
-    room = 1024
+    # room for one in 64 bytes, more than text has: without it everything is read a second time
+    room = 1024 + int(offsets[-1] - offsets[0]) // 64
     while True:
         found = np.empty((room, 4), np.int64)
         letters = np.empty((room, LONGEST + 1), np.uint8)
@@ -161,7 +163,7 @@ def _edge(code):
 
 
 @njit(cache=True, nogil=True)
-def _lookup(letters, n, words):
+def _lookup(letters, n, words, likely):
     """Number of the word in the sorted list, or -1."""
     value = SEED
     for i in range(n):
@@ -169,6 +171,8 @@ def _lookup(letters, n, words):
     value ^= value >> np.uint64(32)
     value *= MIX
     value ^= value >> np.uint64(29)
+    if not likely[value >> TOP]:
+        return -1
     at = np.searchsorted(words, value)
     return at if at < len(words) and words[at] == value else -1
 
@@ -192,7 +196,7 @@ def _squeezed(letters, n, keep, out):
 
 
 @njit(cache=True, nogil=True)
-def _match(letters, ones, n, stars, words, trial, out):
+def _match(letters, ones, n, stars, words, likely, trial, out):
     """Number of the first listed word that the letters can stand for; its letters are in out, its length is returned too."""
     for one in range(2):
         if one and not ones[:n].any():
@@ -206,7 +210,7 @@ def _match(letters, ones, n, stars, words, trial, out):
                 break
             before = m
             if stars == 0:
-                word = _lookup(out, m, words)
+                word = _lookup(out, m, words, likely)
                 if word >= 0:
                     return word, m
                 continue
@@ -217,13 +221,13 @@ def _match(letters, ones, n, stars, words, trial, out):
             for a in range(97, 123):
                 out[first] = a
                 if second < 0:
-                    word = _lookup(out, m, words)
+                    word = _lookup(out, m, words, likely)
                     if word >= 0:
                         return word, m
                 else:
                     for b in range(97, 123):
                         out[second] = b
-                        word = _lookup(out, m, words)
+                        word = _lookup(out, m, words, likely)
                         if word >= 0:
                             return word, m
     return -1, 0
@@ -275,6 +279,9 @@ def _idle_token(data, begin, end, group):
 
 @njit(cache=True, nogil=True)
 def _find(data, offsets, group, plain, kind, words, found, spelled):
+    likely = np.zeros(1 << 14, np.bool_)  # by the first bits of a hash: most letters are no listed word
+    for word in words:
+        likely[word >> TOP] = True
     codes = np.empty(3 * LONGEST, np.int64)
     where = np.empty(3 * LONGEST + 1, np.int64)
     letters = np.empty(LONGEST, np.uint8)
@@ -350,7 +357,7 @@ def _find(data, offsets, group, plain, kind, words, found, spelled):
                     for skip in range(2):  # "you a f u ..." - the first letter may be a word
                         if alone - skip < 3 or (skip and run[0] != 97 and run[0] != 105 and run[0] != 117):
                             break
-                        word, n = _match(run[skip:], none, alone - skip, 0, words, trial, out)
+                        word, n = _match(run[skip:], none, alone - skip, 0, words, likely, trial, out)
                         if word >= 0:
                             if count < len(found):
                                 found[count] = row, run_at[skip] - base, run_stop - base, word
@@ -401,7 +408,7 @@ def _find(data, offsets, group, plain, kind, words, found, spelled):
                 changed = changed or times >= 3
                 n += 1
             if good and changed and real >= 1 and real >= digits and stars <= 2 and n >= 3 and not (stars and n < 4):
-                word, m = _match(letters, ones, n, stars, words, trial, out)
+                word, m = _match(letters, ones, n, stars, words, likely, trial, out)
                 if word >= 0:
                     if count < len(found):
                         found[count] = row, where[left] - base, where[right - 1 + 1] - base, word
