@@ -1,0 +1,1 @@
+"""Find poisons by where a model puts them: detectors on image, text and crop embeddings, without torch."""
