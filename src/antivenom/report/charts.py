@@ -385,7 +385,7 @@ def dose_response(
         title=titles[0] if len(titles) == 1 else titles,
         scale=scale,
         axis=alt.Axis(
-            values=doses, grid=False, labelOverlap="greedy", labelSeparation=8, labelExpr="format(datum.value, ',')"
+            values=doses, grid=False, labelOverlap="parity", labelSeparation=8, labelExpr="format(datum.value, ',')"
         ),
     )
     y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5))
