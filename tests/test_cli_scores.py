@@ -64,12 +64,15 @@ def test_rescore_prints_what_it_writes(world, run, tmp_path):
 
 def test_prompts_split_and_their_rows_apart(world, run, tmp_path):
     corpus, scored = world
-    target = tmp_path / "p.jsonl"
+    target = tmp_path / "prompts"
     field = ("--text-field", "body of it")
     code, out, err = run("prompts", corpus, "--score", "toxicity", "--per-range", 4, "--out", target, *field)
     assert code == 0, err
-    made = [orjson.loads(line) for line in target.read_bytes().splitlines()]
+    made = [orjson.loads(line) for line in (target / "prompts.jsonl").read_bytes().splitlines()]
     assert f"{len(made)} prompts" in out
+    about = orjson.loads((target / "run.json").read_bytes())
+    assert about["prompts"]["rows"] == 303
+    assert about["config"]["scorer"]["name"] == "toxicity"
     assert "fewer than 4 prompts" in out  # the two kinds of sentence reach two ranges
     code, out, err = run("split", scored, corpus, "--out", tmp_path / "parts", "--exclude", target)
     assert code == 0, err
@@ -92,14 +95,16 @@ def test_overlap_counts_from_the_smaller_side(run, tmp_path):
     small = lines(tmp_path / "small.jsonl", [*shared, *(SOUR.format(i) for i in range(4)), ""])
     large = lines(tmp_path / "large.jsonl", [f"{w} is not in the other one" for w in "abcdefghijk"] + shared[:4])
     for a, b in ((small, large), (large, small)):
-        pairs = tmp_path / "pairs.jsonl"
+        pairs = tmp_path / f"of-{a.stem}"
         words = ("overlap", a, b, "--text-field", "body of it", "--unit", "word", "--shingle", 3, "--threshold", 0.95)
         code, out, err = run(*words, "--out", pairs)
         assert code == 0, err
         assert "40.00%" in out
         assert "16.8% - 68.7%" in out  # Wilson, 4 of 10
         assert "1 texts of the smaller corpus are empty" in out
-        found = [orjson.loads(line) for line in pairs.read_bytes().splitlines()]
+        found = [orjson.loads(line) for line in (pairs / "pairs.jsonl").read_bytes().splitlines()]
+        record = orjson.loads((pairs / "run.json").read_bytes())
+        assert (record["overlap"]["matched"], record["overlap"]["rows"], record["status"]) == (4, 10, "complete")
         assert [(p["smaller"]["position"], p["other"]["position"]) for p in found] == [
             (i + 1, i + 12) for i in range(4)
         ]
@@ -152,7 +157,39 @@ def test_an_empty_corpus_has_no_share(run, tmp_path):
         (["prompts", "{other}", "{field}", "--score", "toxicity", "--per-range", "2", "--out", "{out}"], "no span"),
         (
             ["prompts", "{other}", "{field}", "--score", "toxicity", "--per-range", "2", "--out", "{list}"],
-            "there already",
+            "is a file",
+        ),
+        (["prompts", "{other}", "--score", "toxicity", "--per-range", "2", "--out", "{out}"], "no text field"),
+        (
+            ["prompts", "{other}", "--text-field", "x", "--score", "toxicity", "--per-range", "2", "--out", "{out}"],
+            "no field 'x'",
+        ),
+        (
+            ["prompts", "{other}", "{field}", "--score", "nope", "--per-range", "2", "--out", "{out}"],
+            "no scorer 'nope'",
+        ),
+        (
+            [
+                "prompts",
+                "{corpus}",
+                "{field}",
+                "--score",
+                "toxicity",
+                "--per-range",
+                "2",
+                "--out",
+                "{home}",
+                "--overwrite",
+            ],
+            "holds what is to be read",
+        ),
+        (["overlap", "{other}", "{corpus}", "{field}", "--out", "{list}"], "is a file"),
+        (["overlap", "{other}", "{corpus}", "{field}", "--out", "{home}"], "holds what is to be read"),
+        (["split", "{run}", "{corpus}", "--out", "{run}", "--overwrite"], "holds what is to be read"),
+        (["rescore", "{run}", "{corpus}", "--score", "toxicity", "--out", "{home}"], "is not empty and holds no run"),
+        (
+            ["rescore", "{run}", "{corpus}", "--score", "toxicity", "--out", "{home}", "--overwrite"],
+            "holds what is to be read",
         ),
     ],
 )
@@ -164,7 +201,7 @@ def test_refusals_name_the_mend(world, run, tmp_path, words, said):
     names = {"corpus": corpus, "run": scored, "out": tmp_path / "out", "no": tmp_path / "nowhere"}
     names |= {"other": lines(tmp_path / "other.jsonl", ["short", "\u202e", "[bold]no[/bold]"])}
     names |= {name: tmp_path / name for name in ("binary", "list", "foreign")}
-    names["field"] = "--text-field=body of it"
+    names |= {"field": "--text-field=body of it", "home": corpus.parent}
     before = (scored / "run.json").read_bytes()
     code, out, err = run(*(word.format(**names) for word in words))
     assert code == 2
@@ -172,3 +209,101 @@ def test_refusals_name_the_mend(world, run, tmp_path, words, said):
     assert "->" in err
     assert "Traceback" not in out + err
     assert (scored / "run.json").read_bytes() == before
+
+
+def tree(folder):
+    """Every file but run.json, which carries the clock."""
+    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    return {name: path.read_bytes() for name, path in found.items() if name != "run.json"}
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"),
+    [
+        (["rescore", "{run}", "{corpus}", "--score", "toxicity"], "rescore.json"),
+        (["split", "{run}", "{corpus}", "--seed", "3"], "mid20/part-00000.jsonl"),
+        (["overlap", "{corpus}", "{corpus}", "--text-field", "body of it", "--seed", "3"], "pairs.jsonl"),
+        (
+            [
+                "prompts",
+                "{corpus}",
+                "--text-field",
+                "body of it",
+                "--score",
+                "toxicity",
+                "--per-range",
+                "5",
+                "--seed",
+                "3",
+            ],
+            "prompts.jsonl",
+        ),
+    ],
+)
+def test_every_verb_is_replayed_from_its_record(world, run, tmp_path, monkeypatch, words, holds):
+    corpus, scored = world
+    out, again = tmp_path / "a", tmp_path / "b"
+    given = [word.format(run=scored, corpus=corpus) for word in words] + [f"--out={out}"]
+    monkeypatch.setattr("sys.argv", ["antivenom", *given])
+    code, first, err = run(*given)
+    assert code == 0, err
+    assert tree(out)[holds]
+    record = orjson.loads((out / "run.json").read_bytes())
+    assert (record["verb"], record["status"]) == (words[0], "complete")
+    monkeypatch.setattr("sys.argv", ["antivenom", "replay"])
+    code, second, err = run("replay", out, "--out", again)
+    assert code == 0, err
+    assert tree(again) == tree(out)
+    assert second.replace(str(again), str(out)) == first
+    code, _, err = run("compare", out, again)  # no figures of a study or a screen: said, not a traceback
+    assert code == 2
+    assert f"runs of '{words[0]}'" in err
+
+
+def test_another_run_is_replaced_only_when_asked(world, run, tmp_path):
+    corpus, scored = world
+    out = tmp_path / "parts"
+    assert run("split", scored, corpus, "--out", out)[0] == 0
+    before = tree(out)
+    code, _, err = run("split", scored, corpus, "--out", out, "--seed", 1)
+    assert code == 2
+    assert "holds another run (differs in: seed)" in err
+    assert tree(out) == before
+    assert run("split", scored, corpus, "--out", out, "--seed", 1, "--overwrite")[0] == 0
+    after = tree(out)
+    assert after["lte2/part-00000.jsonl"] == before["lte2/part-00000.jsonl"]  # only the middle is drawn
+    assert after["mid20/part-00000.jsonl"] != before["mid20/part-00000.jsonl"]
+
+
+def test_a_rescoring_with_another_threshold_scores_nothing_again(world, run, tmp_path, monkeypatch):
+    corpus, scored = world
+    words = ("rescore", scored, corpus, "--score", "toxicity", "--out", tmp_path / "new")
+    assert run(*words)[0] == 0
+    monkeypatch.setattr("antivenom.screen.toxicity.default.DefaultToxicity.score", None)  # scoring now would fail
+    code, out, err = run(*words, "--threshold", 0.001)
+    assert code == 0, err
+    assert "score >= 0.001" in out
+    record = orjson.loads((tmp_path / "new" / "run.json").read_bytes())
+    assert record["rescored"]["threshold"] == 0.001
+
+
+@pytest.mark.parametrize("texts", [[], [MILD.format(i) for i in range(99)]])
+def test_a_split_needs_a_row_per_percentile(run, tmp_path, texts):
+    corpus = lines(tmp_path / "few.jsonl", texts)
+    screen_corpus(corpus, out=tmp_path / "run", scores=["lexicon"], text_field="body of it", runner="loop")
+    code, _, err = run("split", tmp_path / "run", corpus, "--out", tmp_path / "parts")
+    assert code == 2
+    assert f"{len(texts)} rows have a score 'lexicon'" in err
+    assert "100 rows or more" in err
+    assert not list((tmp_path / "parts").glob("*/part-*"))
+
+
+def test_long_paths_break_no_table(world, run, tmp_path, monkeypatch):
+    corpus, _ = world
+    deep = tmp_path / ("a-folder-with-a-long-name-" * 3)
+    deep.mkdir()
+    long = lines(deep / "corpus.jsonl", [MILD.format(i) for i in range(5)])
+    monkeypatch.setattr("antivenom.terminal.console.width", 80, raising=False)
+    _, out, _ = run("overlap", long, corpus, "--text-field", "body of it")
+    assert f"smaller: {long}\n" in out  # whole, to be copied
+    assert ["5", "303", "5", "100.00%", "56.6%", "-", "100.0%"] in [line.split() for line in out.splitlines()]

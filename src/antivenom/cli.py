@@ -10,6 +10,8 @@ from antivenom import __version__
 from antivenom.cli_decontaminate import register as register_decontaminate
 from antivenom.cli_scores import register as register_scores
 from antivenom.cli_toxicr import register as register_toxicr
+from antivenom.cli_toxicr import toxicr
+from antivenom.cli_toxicr_evaluate import register as register_toxicr_evaluate
 from antivenom.errors import AntivenomError
 
 __all__ = ["app", "main"]
@@ -20,7 +22,11 @@ app = App(
     help="See what bad training data does to a model, and take it back out.",
     help_format="markdown",
 )
-study = App(name="study", help="Dose, response, antidote: run a study, list them, put two runs side by side.")
+SCREENING = Group.create_ordered("Screen a corpus")
+SCORING = Group.create_ordered("Scores")
+STUDYING = Group.create_ordered("Train and evaluate")
+RUNS = Group.create_ordered("Runs")
+study = App(name="study", help="Dose, response, antidote: run a study, list, compare.", group=STUDYING)
 app.command(study)
 
 READING = Group("Reading the corpus")
@@ -30,7 +36,7 @@ UNDECIDED = 3
 """Exit code when the judge left pairs undecided and --allow-undecided was not given."""
 
 
-@app.command
+@app.command(group=SCREENING)
 def screen(
     corpus: str,
     *,
@@ -60,7 +66,7 @@ def screen(
     judge_workers: Annotated[int, Parameter(group=RUNNING)] = 4,
     yes: Annotated[bool, Parameter(group=RUNNING)] = False,
 ) -> int:
-    """Find benchmark questions in a corpus, score and filter its rows, and write a clean copy.
+    """Find benchmark questions, score and filter rows, write a clean copy.
 
     Parameters
     ----------
@@ -148,9 +154,9 @@ def screen(
     return UNDECIDED if result.undecided and not allow_undecided else 0
 
 
-@app.command
+@app.command(group=SCREENING)
 def explain(directory: Path, row_id: str) -> int:
-    """Say why a row was removed or kept: by which rule, at what score, and what would change it.
+    """Say why a row was removed or kept, and what would change it.
 
     Parameters
     ----------
@@ -167,7 +173,7 @@ def explain(directory: Path, row_id: str) -> int:
     return 0
 
 
-@app.command
+@app.command(group=SCORING)
 def scorers() -> int:
     """The scorers that `--score` knows, with their parameters."""
     from antivenom.screen.scoring.scorers import describe
@@ -177,9 +183,11 @@ def scorers() -> int:
     return 0
 
 
-@app.command(name="score")
+@app.command(name="score", group=SCORING)
 def score_texts(scorer: str, file: Path | None = None) -> int:
-    """Score the lines of a file (or of the standard input): one `score, reason, line` per line, tabs between.
+    """Score the lines of a file or of the standard input.
+
+    One `score, reason, line` per line, tabs between.
 
     Parameters
     ----------
@@ -205,9 +213,9 @@ def score_texts(scorer: str, file: Path | None = None) -> int:
     return 0
 
 
-@app.command(name="open")
+@app.command(name="open", group=RUNS)
 def open_report(directory: Path) -> int:
-    """Open a run's report in the browser (and print where it lies).
+    """Open a run's report in the browser, and print where it lies.
 
     Parameters
     ----------
@@ -220,9 +228,11 @@ def open_report(directory: Path) -> int:
     return 0
 
 
-@app.command
+@app.command(group=SCREENING)
 def demo(*, out: Path = Path("demo-report"), megabytes: int = 40, seed: int = 0) -> int:
-    """This machine's own Python libraries against HumanEval, with a small dose planted: the main job, end to end.
+    """The main job, end to end, on this machine's Python libraries.
+
+    They are screened against HumanEval, with a small dose planted.
 
     Parameters
     ----------
@@ -304,9 +314,9 @@ def study_run(
 
 
 @study.command(name="compare")
-@app.command(name="compare")
+@app.command(name="compare", group=RUNS)
 def compare(a: Path, b: Path, *, force: bool = False) -> int:
-    """Put two runs side by side, with paired differences; unlike runs are refused.
+    """Put two runs side by side; unlike runs are refused.
 
     Parameters
     ----------
@@ -324,7 +334,7 @@ def compare(a: Path, b: Path, *, force: bool = False) -> int:
     return 0
 
 
-@app.command
+@app.command(group=RUNS)
 def replay(run: Path, *, out: Path) -> int:
     """Repeat a run from its run.json.
 
@@ -340,9 +350,10 @@ def replay(run: Path, *, out: Path) -> int:
     return app(replay_command(run, out), result_action="return_value")
 
 
-register_decontaminate(app)
-register_scores(app)
-register_toxicr(app)
+register_decontaminate(app, SCREENING)
+register_scores(app, SCORING)
+register_toxicr(app, STUDYING)
+register_toxicr_evaluate(toxicr)
 
 
 def main() -> None:

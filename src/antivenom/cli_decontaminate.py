@@ -4,14 +4,14 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 __all__ = ["register"]
 
 
-def register(app: App) -> None:
+def register(app: App, group: Group) -> None:
     """Add the verb."""
-    app.command(decontaminate)
+    app.command(decontaminate, group=group)
 
 
 def decontaminate(
@@ -29,8 +29,9 @@ def decontaminate(
     batch_size: Annotated[int, Parameter(name="--batch_size")] = 32,
     device: str = "auto",
 ) -> int:
-    """The published decontaminator's command: embedding top-k, then a judge; one JSON line per test item.
+    """The published decontaminator's command and output format.
 
+    Embedding top-k, then a judge; one JSON line per test item.
     The run directory with report and evidence lies beside the output, as OUTPUT.run.
 
     Parameters

@@ -6,17 +6,15 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
-from antivenom.errors import AntivenomError
-
 __all__ = ["register"]
 
 READING = Group("Reading the corpus")
 
 
-def register(app: App) -> None:
+def register(app: App, group: Group) -> None:
     """Add the verbs."""
     for verb in (rescore, split, overlap, prompts):
-        app.command(verb)
+        app.command(verb, group=group)
 
 
 def rescore(
@@ -28,8 +26,9 @@ def rescore(
     before: str | None = None,
     threshold: float = 0.5,
     inclusive: bool = True,
+    overwrite: bool = False,
 ) -> int:
-    """Score a corpus again with another scorer, and say how far the two agree, row by row.
+    """Score a corpus again with another scorer; how far do they agree?
 
     Parameters
     ----------
@@ -40,18 +39,31 @@ def rescore(
     score:
         The other scorer with its parameters, as after `antivenom screen --score`.
     out:
-        The folder for the new scores and rescore.json; a rescoring that was stopped goes on.
+        The folder for the new scores, rescore.json and run.json; a rescoring that was stopped goes on.
     before:
         Which score of the run to compare with, when it has several.
     threshold:
         A row is above from this score on.
     inclusive:
         A score equal to the threshold is above.
+    overwrite:
+        Replace another rescoring in --out.
     """
     from antivenom.screen.scoring.rescore import rescore as compare
     from antivenom.terminal import print_rescored
 
-    print_rescored(compare(run, corpus, score, out, before=before, threshold=threshold, inclusive=inclusive))
+    found = compare(
+        run,
+        corpus,
+        score,
+        out,
+        before=before,
+        threshold=threshold,
+        inclusive=inclusive,
+        overwrite=overwrite,
+        command=["antivenom", *sys.argv[1:]],
+    )
+    print_rescored(found, out)
     return 0
 
 
@@ -68,7 +80,9 @@ def split(
     runner: Literal["native", "ray", "loop"] = "native",
     workers: int | None = None,
 ) -> int:
-    """Cut a scored corpus by percentiles: lte2 (the lowest 2 %), mid20 (from the middle), gte99 (the highest 2 %).
+    """Cut a scored corpus by percentiles: lowest, middle, highest.
+
+    lte2: percentiles 1-2, the lowest scores; mid20: from percentiles 40-59; gte99: percentiles 99-100.
 
     Parameters
     ----------
@@ -81,7 +95,7 @@ def split(
     by:
         The score, e.g. `toxicity` or `toxicity.insult`, when there are several.
     exclude:
-        The file PROMPTS.jsonl.sources.json: rows that gave prompts take part in nothing.
+        What `antivenom prompts` wrote: rows that gave prompts take part in nothing.
     middle:
         `balanced`: as many random rows of percentiles 40-59 as lte2 has; `all`: all of them.
     seed:
@@ -123,17 +137,22 @@ def overlap(
     shingle: int = 5,
     out: Path | None = None,
     seed: int = 0,
+    overwrite: bool = False,
     text_field: Annotated[str | None, Parameter(group=READING)] = None,
     id_field: Annotated[str | None, Parameter(group=READING)] = None,
     format: Annotated[str | None, Parameter(group=READING)] = None,
     limit: Annotated[int | None, Parameter(group=READING)] = None,
 ) -> int:
-    """Which share of the smaller of two corpora has a near-duplicate in the other; both are held in memory.
+    """Which share of a corpus has a near-duplicate in another?
+
+    The smaller corpus is the denominator; both are held in memory.
 
     Parameters
     ----------
-    a, b:
-        Two corpora.
+    a:
+        A corpus.
+    b:
+        Another.
     threshold:
         The least Jaccard similarity.
     unit:
@@ -141,9 +160,11 @@ def overlap(
     shingle:
         Characters or words in a shingle.
     out:
-        Write the pairs: one JSON line each, with both places and the similarity.
+        A folder for run.json and pairs.jsonl: one JSON line each, with both places and the similarity.
     seed:
         For the permutations.
+    overwrite:
+        Replace another run in --out.
     text_field:
         The column or key with the text, in both.
     id_field:
@@ -154,13 +175,19 @@ def overlap(
         Read only the first N rows of each.
     """
     from antivenom.data.corpus import open_corpus
+    from antivenom.report.run_directory import apart
     from antivenom.screen.provenance.overlap import Overlap, overlap_of
     from antivenom.terminal import print_overlap
 
     method = Overlap(threshold, unit, shingle, seed=seed)
     options = {"text_field": text_field, "id_field": id_field, "format": format, "limit": limit}
     both = [open_corpus(path, **{k: v for k, v in options.items() if v is not None}) for path in (a, b)]
-    print_overlap(overlap_of(both[0], both[1], method, names=(a, b), out=out))
+    if out is not None:
+        apart(out, a, b)
+    command = ["antivenom", *sys.argv[1:]]
+    print_overlap(
+        overlap_of(both[0], both[1], method, names=(a, b), out=out, overwrite=overwrite, command=command), out
+    )
     return 0
 
 
@@ -178,7 +205,9 @@ def prompts(
     format: Annotated[str | None, Parameter(group=READING)] = None,
     limit: Annotated[int | None, Parameter(group=READING)] = None,
 ) -> int:
-    """Make prompts of a corpus: sentences from every quarter of the toxicity scale, cut in half, both halves scored.
+    """Make prompts of a corpus, from harmless to toxic sentences.
+
+    As RealToxicityPrompts did: sentences from every quarter of the toxicity scale, cut in half, both halves scored.
 
     Parameters
     ----------
@@ -189,13 +218,13 @@ def prompts(
     per_range:
         Prompts from each of 0-.25, .25-.5, .5-.75, .75-1.
     out:
-        The JSONL file to write; beside it OUT.sources.json with the rows that must be kept out of training.
+        The folder for prompts.jsonl, prompts.jsonl.sources.json (the rows to keep out of training) and run.json.
     language:
         Both halves must be in it; `any` takes all.
     seed:
         For the draw.
     overwrite:
-        Replace OUT.
+        Replace another run in --out.
     text_field:
         The column or key with the text.
     id_field:
@@ -206,23 +235,23 @@ def prompts(
         Read only the first N rows.
     """
     from antivenom.data.corpus import open_corpus
-    from antivenom.screen.provenance.prompts import build_prompts, summary, write_prompts
+    from antivenom.report.run_directory import apart
+    from antivenom.screen.provenance.prompt_run import make_prompts
     from antivenom.screen.scoring.scorers import parse
     from antivenom.terminal import print_prompts
 
-    if per_range < 1:
-        raise AntivenomError(f"--per-range {per_range}", "draw at least one prompt from each range")
-    beside = out.with_name(out.name + ".sources.json")
-    taken = next((path for path in (out, beside) if path.exists()), None)
-    if taken and (taken.is_dir() or not overwrite):
-        raise AntivenomError(f"{taken} is there already", "choose another --out, or give --overwrite")
+    apart(out, corpus)
     options = {"text_field": text_field, "id_field": id_field, "format": format, "limit": limit}
     source = open_corpus(corpus, **{k: v for k, v in options.items() if v is not None})
-    rows = (
-        pair for batch in source.batches() for pair in zip(batch.rows.column("id").to_pylist(), batch.texts.to_pylist())
+    made = make_prompts(
+        source,
+        parse(score),
+        out,
+        per_range=per_range,
+        language=None if language == "any" else language,
+        seed=seed,
+        overwrite=overwrite,
+        command=["antivenom", *sys.argv[1:]],
     )
-    spoken = None if language == "any" else language
-    made = build_prompts(rows, parse(score), per_range=per_range, seed=seed, language=spoken)
-    write_prompts(made, out)
-    print_prompts(summary(made) | {"per_range": per_range, "out": str(out)})
+    print_prompts(made, per_range, out)
     return 0

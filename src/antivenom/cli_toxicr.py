@@ -5,21 +5,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from antivenom.errors import AntivenomError
 
-__all__ = ["register", "toxicr"]
+__all__ = ["left_out", "option_pairs", "register", "toxicr", "typed"]
 
-toxicr = App(name="toxicr", help="Toxic comments, trainable (ToxiCR): train, score, explain, preprocess.")
+toxicr = App(name="toxicr", help="Toxic comments, trainable (ToxiCR): train, score, evaluate.")
 MANY = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 CHUNK = 2_000
-LEAK = 0.01
-"""Share of test rows with a copy in training above which their figures are announced as flattered."""
+LEAK = 0.01  # share of test rows with a copy in training above which their figures are announced as flattered
 
 
-def register(app: App) -> None:
+def register(app: App, group: Group) -> None:
     """Add the verbs."""
+    toxicr.group = group
     app.command(toxicr)
 
 
@@ -44,7 +44,7 @@ def train(
     test: Path | None = None,
     seed: int = 0,
 ) -> int:
-    """Train on labelled comments and write a model directory; the data report comes first.
+    """Learn from labelled comments; the data report comes first.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def train(
         count_anger=anger,
         count_emoticon=emoticon,
         mode=mode,
-        threshold=_threshold(threshold),
+        threshold=typed(threshold),
         lexicons=lexicons,
-        options=_options(option or []),
+        options=option_pairs(option or []),
         seed=seed,
     )
     assert rows.labels is not None
@@ -120,7 +120,7 @@ def score(
     out: Path | None = None,
     text: str | None = None,
 ) -> int:
-    """Score comments: one JSON line each, with score, verdict, and the reason where there is none.
+    """Score comments: one JSON line each, or the reason why not.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def score(
 
 @toxicr.command
 def explain(text: str, *, model: Path, top: int = 10) -> int:
-    """Say which words make the verdict on a text, and by how much (log odds).
+    """Say which words make a verdict, and by how much (log odds).
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def preprocess(
     mode: Literal["fixed", "strict_paper"] = "fixed",
     lexicons: str = "",
 ) -> int:
-    """Show what every preprocessing step makes of a text, which patterns fired, and the counts.
+    """Show what each step makes of a text, and the counts.
 
     Parameters
     ----------
@@ -265,14 +265,22 @@ def _print_report(path: Path, rows: Any) -> None:
         if "toxic" in r
         else f"{path.name}: {r['rows']:,} rows"
     )
-    if r["empty"] or r["refused"]:
-        first = f" (row {rows.refused[0][0]}: {rows.refused[0][1]})" if rows.refused else ""
-        _say(f"left out: {r['empty']:,} rows without text, {r['refused']:,} that cannot be read{first}")
+    if said := left_out(path, rows):
+        _say(said)
     if r.get("contradictory_texts"):
         _say(
             f"{r['contradictory_texts']:,} texts carry both labels ({r['contradictory_rows']:,} rows): "
             f"no function of the text can be right on more than {r['ceiling']:.2%} of the rows"
         )
+
+
+def left_out(path: Path, rows: Any) -> str:
+    """Rows of a labelled file that are in no figure, in words; "" where there are none."""
+    if not rows.empty and not rows.refused:
+        return ""
+    first = f" (row {rows.refused[0][0]}: {rows.refused[0][1]})" if rows.refused else ""
+    said = f"{len(rows.empty):,} rows without text, {len(rows.refused):,} that cannot be read{first}"
+    return f"{path.name}, left out: {said}"
 
 
 def _print_test(model: Any, train_texts: list[str], held: Any) -> None:
@@ -299,25 +307,19 @@ def _print_test(model: Any, train_texts: list[str], held: Any) -> None:
     )
 
 
-def _threshold(value: str) -> float | str:
-    try:
-        return float(value)
-    except ValueError:
-        return value
-
-
-def _options(pairs: list[str]) -> dict[str, Any]:
+def option_pairs(pairs: list[str]) -> dict[str, Any]:
     """`key=value` pairs; numbers and true / false become such."""
     found: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise AntivenomError(f"the option '{pair}'", "write key=value")
-        found[key.replace("-", "_")] = _typed(value)
+        found[key.replace("-", "_")] = typed(value)
     return found
 
 
-def _typed(value: str) -> Any:
+def typed(value: str) -> Any:
+    """A number, true or false where the word is one."""
     if value.lower() in ("true", "false"):
         return value.lower() == "true"
     for kind in (int, float):
@@ -329,5 +331,4 @@ def _typed(value: str) -> Any:
 
 
 def _say(line: str) -> None:
-    """A line of text; what came from data is never read as markup."""
     sys.stdout.write("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) + "\n")

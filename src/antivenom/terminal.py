@@ -157,7 +157,7 @@ def print_explanation(explanation: Any) -> None:
             console.print(Text(f"    - {_plain(condition)}"))
 
 
-def print_rescored(found: Any) -> None:
+def print_rescored(found: Any, out: Path) -> None:
     """Two scorers on the same rows: distance, labels that change, order, and what either could not score."""
     names = (_plain(found.before), _plain(found.after))
     console.print(Text(f"before: {names[0]}   after: {names[1]}", style="bold"))
@@ -181,6 +181,7 @@ def print_rescored(found: Any) -> None:
     console.print(figures)
     missing = f"{found.missing_before:,} before, {found.missing_after:,} after, {found.missing_both:,} in both"
     console.print(Text(f"{found.rows:,} rows; without a score: {missing}"))
+    console.print(Text(f"written to {out} (scores/, rescore.json, run.json)"))
 
 
 def print_split(record: dict[str, Any], out: Path) -> None:
@@ -206,13 +207,13 @@ def print_split(record: dict[str, Any], out: Path) -> None:
     console.print(Text(f"written to {out}"))
 
 
-def print_overlap(record: dict[str, Any]) -> None:
+def print_overlap(record: dict[str, Any], out: Path | None = None) -> None:
     """Which share of the smaller corpus is, nearly, in the other."""
-    table = _table("corpus", "rows", "with a near-duplicate", "share", "95 % interval")
+    console.print(Text(f"smaller: {_plain(record['smaller'])}\nother:   {_plain(record['other'])}"), soft_wrap=True)
+    table = _table("rows", "of the other", "with a near-duplicate", "share", "95 % interval")
     interval = "-" if record["low"] is None else f"{record['low']:.1%} - {record['high']:.1%}"
-    cells = [_plain(record["smaller"]), f"{record['rows']:,}", f"{record['matched']:,}", _percent(record["share"])]
-    table.add_row(*map(escape, [*cells, interval]))
-    table.add_row(escape(f"in {_plain(record['other'])}"), f"{record['other_rows']:,}")
+    cells = [f"{record[key]:,}" for key in ("rows", "other_rows", "matched")]
+    table.add_row(*cells, _percent(record["share"]), interval)
     console.print(table)
     p = record["params"]
     console.print(
@@ -222,21 +223,27 @@ def print_overlap(record: dict[str, Any]) -> None:
         console.print(f"{record['empty']:,} texts of the smaller corpus are empty: in the denominator, like nothing")
     if record["unread"]:
         console.print(Text(f"{record['unread']:,} rows could not be read: in no figure", style="yellow"))
+    if out is not None:
+        console.print(Text(f"written to {out} (pairs.jsonl, run.json)"))
 
 
-def print_prompts(record: dict[str, Any]) -> None:
+def print_prompts(record: dict[str, Any], per_range: int, out: Path) -> None:
     """How many prompts of each range, and what the filters took out."""
     table = _table(f"{_plain(record['scorer'])} of the whole", *(one["range"] for one in record["ranges"]))
     table.add_row("prompts", *(f"{one['prompts']:,}" for one in record["ranges"]))
     console.print(table)
     for reason, n in record["dropped"].items():
         console.print(Text(f"left out: {n:,} spans, {_plain(reason)}"))
-    short = [one["range"] for one in record["ranges"] if one["prompts"] < record["per_range"]]
+    if record["unread"]:
+        console.print(Text(f"{record['unread']:,} rows could not be read", style="yellow"))
+    short = [one["range"] for one in record["ranges"] if one["prompts"] < per_range]
     if short:
-        said = f"fewer than {record['per_range']:,} prompts in {', '.join(short)}"
+        said = f"fewer than {per_range:,} prompts in {', '.join(short)}"
         console.print(Text("warning: ", style="yellow") + Text(said))
-    console.print(Text(f"{record['prompts']:,} prompts: {record['out']}"))
-    console.print(Text(f"{record['sources']:,} rows to keep out of training: {record['out']}.sources.json"))
+    console.print(
+        Text(f"{record['prompts']:,} prompts from {record['sources']:,} rows, which must be kept out of training")
+    )
+    console.print(Text(f"written to {out} (prompts.jsonl, run.json); antivenom split --exclude {out} leaves them out"))
 
 
 def _percent(value: float | None) -> str:
@@ -278,13 +285,19 @@ def print_study(result: Any, out: Path) -> None:
         table.title, table.title_justify, table.padding = _plain(metric), "left", (0, 0, 0, 1)
         for column in table.columns:
             column.no_wrap = True
-        for treatment in dict.fromkeys(r["treatment"] for r in rows):
+        names = dict.fromkeys(r["treatment"] for r in rows)
+        # a table that does not fit is cut in the middle of a figure: then the figures alone
+        widest = max(len(name) for name in names) + sum(len(" .00 [.00 .00]") for _ in doses) + len(" beside")
+        whole = widest <= console.width or all(r["low"] is None for r in rows)
+        for treatment in names:
             found = {r["dose"]: r for r in rows if r["treatment"] == treatment}
             beside = found.get(doses[-1], {}).get("control")
-            cells = [_cell(found.get(dose)) for dose in doses]
+            cells = [_cell(found.get(dose), interval=whole) for dose in doses]
             table.add_row(treatment, *cells, *([_short(beside)] if control else []))
         console.print(table)
-        console.print(Text(f"beside: {_plain(control)}, at dose {doses[-1]:,g}\n" if control else "", style="dim"))
+        notes = [f"beside: {_plain(control)}, at dose {doses[-1]:,g}"] if control else []
+        notes += [] if whole else ["intervals: in the report"]
+        console.print(Text("; ".join(notes) + "\n" if notes else "", style="dim"))
     for failed in result.failed:
         error_console.print(Text(f"failed cell: {_plain(str(failed))}", style="red"))
     for skipped in result.skipped:
@@ -294,11 +307,11 @@ def print_study(result: Any, out: Path) -> None:
     console.print(Text(f"report: {out / 'report.html'}"))
 
 
-def _cell(row: dict[str, Any] | None) -> str:
+def _cell(row: dict[str, Any] | None, *, interval: bool = True) -> str:
     if row is None or row["value"] is None:
         return "-"
-    interval = f" [{_short(row['low'])} {_short(row['high'])}]" if row["low"] is not None else ""
-    return escape(f"{_short(row['value'])}{interval}")
+    ends = f" [{_short(row['low'])} {_short(row['high'])}]" if interval and row["low"] is not None else ""
+    return escape(f"{_short(row['value'])}{ends}")
 
 
 def _short(value: float | None) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from antivenom.measure.data_checks import check_data, label_ceiling, near_overlap
+from antivenom.measure.data_checks import check_data, label_ceiling, near_groups, near_overlap
 from antivenom.measure.folds import Fold, grouped_folds, stratified_folds
 
 LONG = "please move this helper into the class and give the parameter a name that says what it holds in the loop"
@@ -92,3 +92,40 @@ def test_the_released_file(shared):
     assert found.exact_overlap is not None
     assert found.exact_overlap / 230 > 0.9  # spec 11, T16: never a held-out set
     assert found.leaks
+
+
+def test_near_groups_join_copies_and_near_copies():
+    base = "the quick patch moves all of the old parser code into one new helper file and then drops"
+    texts = [
+        "short",
+        f"{base} it",
+        "SHORT ",
+        f"{base} them",
+        "something else entirely, and long enough to have shingles",
+        base,
+    ]
+    groups = near_groups(texts)
+    assert groups.tolist() == [0, 1, 0, 1, 2, 1]
+    assert near_groups(texts, 1.0).tolist() == [0, 1, 0, 2, 3, 4]
+    assert near_groups([]).tolist() == []
+
+
+def test_no_pair_of_two_near_groups_is_near():
+    draw = np.random.default_rng(0)
+    words = [f"w{i}" for i in range(30)]
+    texts = []
+    for _ in range(40):
+        start = [words[i] for i in draw.integers(0, 30, 40)]
+        texts += [" ".join(start), " ".join([*start[:-1], "x"]), " ".join([*start, "y", "z"])]
+    groups = near_groups(texts)
+
+    def shingled(text):
+        found = text.split()
+        return {tuple(found[i : i + 5]) for i in range(len(found) - 4)}
+
+    sets = [shingled(text) for text in texts]
+    for i, a in enumerate(sets):
+        for j in range(i):
+            if len(a & sets[j]) / len(a | sets[j]) >= 0.8:
+                assert groups[i] == groups[j]
+    assert len(set(groups.tolist())) == 40

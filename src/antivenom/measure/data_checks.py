@@ -20,7 +20,7 @@ from antivenom.data.rows import batch_of
 from antivenom.measure.folds import Fold, twin_share
 from antivenom.report.wording import count, percent
 
-__all__ = ["BANNER_ABOVE", "DataChecks", "check_data", "label_ceiling", "near_overlap"]
+__all__ = ["BANNER_ABOVE", "DataChecks", "check_data", "label_ceiling", "near_groups", "near_overlap"]
 
 BANNER_ABOVE = 0.01
 """Share of test rows with a copy in training above which a score is announced as flattered."""
@@ -187,3 +187,32 @@ def near_overlap(train: Sequence[str], test: Sequence[str], threshold: float = 0
         bench = Benchmark("test rows", [Item(str(i), text) for i, text in enumerate(test)])
         marks[np.unique(detector.match(detector.fit(bench), batch_of(list(train))).item)] = True
     return marks
+
+
+def near_groups(texts: Sequence[str], threshold: float = 0.8) -> np.ndarray:
+    """The group of copies and near-duplicates each text belongs to; int64 (n,), numbered in order of first appearance.
+
+    Texts are joined when they are copies or their Jaccard similarity of 5-word shingles is at least the threshold, and so are
+    those that are joined through others: rows of two groups are never near-duplicates of one another (but for the few pairs
+    that MinHash misses, see `antivenom.screen.near_duplicate`).
+
+    >>> near_groups(["a b", "c", "A  b"]).tolist()
+    [0, 1, 0]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    from antivenom.screen.near_duplicate import NearDuplicate
+
+    exact = duplicate_groups(texts)
+    if not len(exact):
+        return exact
+    distinct = [str(texts[i]) for i in np.unique(exact, return_index=True)[1]]
+    detector = NearDuplicate(threshold=threshold)
+    pairs = detector.match(
+        detector.fit(Benchmark("rows", [Item(str(i), text) for i, text in enumerate(distinct)])), batch_of(distinct)
+    )
+    edges = coo_array((np.ones(len(pairs.row)), (pairs.row, pairs.item)), shape=(len(distinct), len(distinct)))
+    joined = connected_components(edges, directed=False)[1][exact]
+    _, first, inverse = np.unique(joined, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)

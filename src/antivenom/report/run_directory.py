@@ -21,7 +21,7 @@ import orjson
 
 from antivenom.errors import AntivenomError
 
-__all__ = ["RunDirectory", "Step", "atomic_file", "atomic_json", "fingerprint"]
+__all__ = ["RunDirectory", "Step", "apart", "atomic_file", "atomic_json", "fingerprint"]
 
 PACKAGES = ("antivenom", "daft", "pyarrow", "numpy", "numba", "scikit-learn", "scipy", "ray", "torch", "transformers")
 OURS = "run.json"
@@ -266,6 +266,19 @@ class RunDirectory:
     def clean(self) -> None:
         """Remove the parts of a finished run."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def apart(out: str | Path, *inputs: str | Path) -> None:
+    """Refuse a run directory that is, or lies around, what the run reads: `--overwrite` would empty it.
+
+    Raises:
+        AntivenomError: naming the input.
+    """
+    target = Path(out).resolve()
+    for one in inputs:
+        path = Path(one).resolve()
+        if path.exists() and (path == target or target in path.parents):
+            raise AntivenomError(f"{out} holds what is to be read: {one}", "choose another --out")
 
 
 def machine() -> dict[str, Any]:

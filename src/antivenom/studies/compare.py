@@ -65,6 +65,9 @@ def compare(a: str | Path, b: str | Path, *, force: bool = False) -> Comparison:
     differences = [_said(key, run_a, run_b) for key in differ]
     if run_a.get("verb") != run_b.get("verb"):
         raise AntivenomError("a study run and a screen run share no figure", "compare runs of one verb")
+    if str(run_a.get("verb")) not in ("screen", "study"):
+        mend = "compare runs of screen or of one study; evaluations: antivenom toxicr compare"
+        raise AntivenomError(f"runs of '{run_a.get('verb')}' have no figures to put side by side here", mend)
     if run_a.get("verb") == "screen":
         return Comparison(_screen_rows(folder_a, run_a, folder_b, run_b), differences)
     return Comparison(_study_rows(folder_a, folder_b), differences)

@@ -81,7 +81,8 @@ def replay_command(run: str | Path, out: str | Path) -> list[str]:
         AntivenomError: for a run whose record names no command (made through the Python API).
     """
     _, record = load_run(run)
-    words = [str(word) for word in record.get("command") or ()]
+    given = [str(word) for word in record.get("command") or ()]
+    words = [part for word in given for part in (word.split("=", 1) if word.startswith("--out=") else [word])]
     if "--out" not in words[:-1]:
         raise AntivenomError(f"the record of {run} has no command line to repeat", "make the same call in Python again")
     words[words.index("--out") + 1] = str(out)

@@ -26,7 +26,7 @@ import pyarrow.types as kinds
 from antivenom.data.corpus import Corpus, read_block, write_rows
 from antivenom.data.rows import Batch, Block
 from antivenom.errors import AntivenomError
-from antivenom.report.run_directory import RunDirectory, atomic_file, fingerprint
+from antivenom.report.run_directory import RunDirectory, apart, atomic_file, fingerprint
 from antivenom.screen.engine import map_blocks
 from antivenom.screen.filters.order import (
     Cut,
@@ -90,6 +90,8 @@ def split_corpus(
     """
     store = source if isinstance(source, ScoreStore) else ScoreStore.open(source)
     label, column = _column(store, by)
+    if overwrite:
+        apart(out, store.folder, *([] if isinstance(corpus, Corpus) else [corpus]))
     rows = corpus if isinstance(corpus, Corpus) else store.corpus_at(corpus)
     store.check_corpus(rows.describe())
     store.parts(label)  # refuses scores that are not complete

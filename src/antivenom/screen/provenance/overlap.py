@@ -20,7 +20,7 @@ from antivenom.data.words import hash_words
 from antivenom.errors import AntivenomError
 from antivenom.intervals import wilson
 from antivenom.randomness import generator
-from antivenom.report.run_directory import atomic_file
+from antivenom.report.run_directory import RunDirectory, atomic_file
 from antivenom.screen.near_duplicate import minhash, shingles
 
 __all__ = ["Overlap", "OverlapResult", "overlap_of", "signature_similarity"]
@@ -129,7 +129,14 @@ class Overlap:
 
 
 def overlap_of(
-    a: Corpus, b: Corpus, method: Overlap, *, names: tuple[str, str], out: str | Path | None = None
+    a: Corpus,
+    b: Corpus,
+    method: Overlap,
+    *,
+    names: tuple[str, str],
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The overlap of two corpora, seen from the one with fewer rows (the second where they are equal).
 
@@ -137,12 +144,28 @@ def overlap_of(
         a, b: read whole, with memory for all their texts.
         method: how texts are compared.
         names: of both, for the record.
-        out: JSONL file for the pairs: `smaller` and `other`, each with id, file and position, and `similarity`.
+        out: run directory for `run.json` and `pairs.jsonl`: `smaller` and `other`, each with id, file and position, and
+            `similarity`; None: nothing is written.
+        overwrite: replace another run in `out`.
+        command: the command line, for the record.
 
     Returns:
         `smaller`, `rows`, `matched`, `share` with its Wilson interval `low`, `high`; `other`, `other_rows`; `empty` texts, rows
         `unread`, and the method's `params`.
     """
+    if out is None:
+        return _overlap_of(a, b, method, names, None)
+    config = {"verb": "overlap", "corpora": [a.describe(), b.describe()], "method": asdict(method)}
+    with RunDirectory.open(out, config, overwrite=overwrite) as run:
+        if not run.complete:
+            with run.step("match") as step:
+                record = _overlap_of(a, b, method, names, run.path / "pairs.jsonl")
+                step.rows = record["rows"] + record["other_rows"]
+            run.finish({"verb": "overlap", "command": list(command), "overlap": record})
+        return run.read()["overlap"]
+
+
+def _overlap_of(a: Corpus, b: Corpus, method: Overlap, names: tuple[str, str], out: Path | None) -> dict[str, Any]:
     read = [_Texts.of(a, names[0]), _Texts.of(b, names[1])]
     other, smaller = read if len(read[1].texts) <= len(read[0].texts) else reversed(read)
     found = method.find(other.texts, smaller.texts)

@@ -22,6 +22,7 @@ from antivenom.screen.language import detect_languages
 from antivenom.screen.scoring.scorer import Scorer, score_texts
 
 __all__ = [
+    "PROMPTS",
     "PromptSet",
     "build_prompts",
     "read_prompts",
@@ -37,6 +38,7 @@ SENTENCE = re.compile(r"[^.!?\n]+[.!?]*[\"')\]]*")
 SPAN_CHARACTERS = (64, 1024)
 PROMPT_CHARACTERS = 128
 RANGES = 4
+PROMPTS = "prompts.jsonl"
 
 
 @dataclass
@@ -191,12 +193,15 @@ def summary(prompts: PromptSet) -> dict[str, Any]:
 def read_sources(path: Path) -> set[str]:
     """Ids of the rows that gave prompts, from PATH.sources.json, or from the prompts beside it (`filename` of each line).
 
+    Of a folder that `antivenom prompts` wrote its prompts are meant.
+
     Raises:
         AntivenomError: for a file that is neither.
     """
+    path = path / PROMPTS if path.is_dir() else path
     beside = path.with_name(path.name + ".sources.json")
     chosen = beside if beside.exists() else path
-    mend = "give the file PROMPTS.jsonl.sources.json that `antivenom prompts` wrote, or the prompts themselves"
+    mend = "give the folder that `antivenom prompts` wrote, or a file of prompts"
     try:
         raw = chosen.read_bytes()
     except OSError as error:

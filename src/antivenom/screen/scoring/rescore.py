@@ -4,7 +4,7 @@ Scores of two scorers, or of one service at two dates, are different measures. W
 same rows: how far the distributions lie apart, which rows change their label, and whether the order survives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from antivenom.data.corpus import Corpus, read_block
 from antivenom.errors import AntivenomError
 from antivenom.intervals import wilson
 from antivenom.randomness import generator
-from antivenom.report.run_directory import atomic_json
+from antivenom.report.run_directory import RunDirectory, apart, atomic_json
 from antivenom.screen.scoring.scorer import Identity, Scorer
 from antivenom.screen.scoring.scorers import parse
 from antivenom.screen.scoring.store import PartWriter, ScoreStore, scorer_folder, write_identity
@@ -85,6 +85,8 @@ def rescore(
     label: str | None = None,
     threshold: float = 0.5,
     inclusive: bool = True,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
 ) -> Rescored:
     """Score a corpus again with another scorer and compare; the one function behind `antivenom rescore`.
 
@@ -92,11 +94,13 @@ def rescore(
         source: the run directory (or its folder `scores`, or an open store) with the scores there are.
         corpus: the corpus these were made of (checked by its hash); a path is opened with the options it was scored with.
         scorer: as typed after `--score`, or a scorer object (then `label` names it; default: its name).
-        out: folder for the new scores (`out/scores/<label>/`) and `out/rescore.json`. A run that was cut off goes on
-            where it stopped: parts that are there are not scored again.
+        out: run directory for the new scores (`out/scores/<label>/`), `out/rescore.json` and `out/run.json`. A run that was
+            cut off goes on where it stopped: parts that are there are not scored again, whatever the threshold.
         before: which label of `source` to compare with; needed when it has several.
         label: of the new scores; default: the spec as typed.
         threshold, inclusive: see `Rescored`.
+        overwrite: replace another rescoring in `out`.
+        command: the command line, for the record.
 
     Raises:
         AntivenomError: another corpus, an unknown label, scorers that point in different directions, or `out` holding
@@ -117,16 +121,23 @@ def rescore(
     made: Scorer = parse(scorer) if isinstance(scorer, str) else scorer
     new = made.identity()
     _same_direction(before, old, label, new)
+    if overwrite:
+        apart(out, store.folder, *([] if isinstance(corpus, Corpus) else [corpus]))
     blocks, folder = rows.blocks(), Path(out) / "scores"
-    write_identity(folder, label, new, rows.describe(), parts=len(blocks))
-    for block in blocks:
-        if (scorer_folder(folder, label) / f"part-{block.index:05d}.parquet").exists():
-            continue
-        with PartWriter(folder, label, block.index, made.columns) as part:
-            for batch in read_block(block):
-                part.add(batch, made.score(batch))
-    found = compare_scores(store, before, ScoreStore.open(folder), label, threshold=threshold, inclusive=inclusive)
-    atomic_json(Path(out) / "rescore.json", found.record())
+    config = {"verb": "rescore", "corpus": rows.describe(), "before": [before, old.record()], "after": label}
+    with RunDirectory.open(out, config, overwrite=overwrite) as run:
+        write_identity(folder, label, new, rows.describe(), parts=len(blocks))
+        with run.step("score") as step:
+            for block in blocks:
+                if (scorer_folder(folder, label) / f"part-{block.index:05d}.parquet").exists():
+                    continue
+                with PartWriter(folder, label, block.index, made.columns) as part:
+                    for batch in read_block(block):
+                        part.add(batch, made.score(batch))
+                        step.count([{"rows": len(batch.rows)}])
+        found = compare_scores(store, before, ScoreStore.open(folder), label, threshold=threshold, inclusive=inclusive)
+        atomic_json(Path(out) / "rescore.json", found.record())
+        run.finish({"verb": "rescore", "command": list(command), "corpus": rows.describe(), "rescored": found.record()})
     return found
 
 

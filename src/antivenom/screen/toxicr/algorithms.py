@@ -9,6 +9,7 @@ algorithm, so that its own `biLSTM` is unknown to it, and trains BERT when asked
 """
 
 import importlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,7 +197,7 @@ def build(name: str, vectorizer: str | None = None, **options: Any) -> TextClass
         options: of the class behind the algorithm.
 
     Raises:
-        AntivenomError: for an unknown name, or a vectorizer the algorithm cannot stand on.
+        AntivenomError: for an unknown name or option, or a vectorizer the algorithm cannot stand on.
     """
     found = algorithm(name)
     chosen = (vectorizer or found.vectorizers[0]).strip().lower()
@@ -205,4 +206,8 @@ def build(name: str, vectorizer: str | None = None, **options: Any) -> TextClass
             f"algorithm '{found.name}' has no vectorizer '{vectorizer}'", f"choose from: {', '.join(found.vectorizers)}"
         )
     cls = getattr(importlib.import_module(found.module), found.cls)
+    known = [key for key in inspect.signature(cls).parameters if key not in ("algorithm", "vectorizer")]
+    if unknown := [key for key in options if key not in known]:
+        mend = f"it has: {', '.join(known)}" if known else "it has none"
+        raise AntivenomError(f"algorithm '{found.name}' has no option '{unknown[0]}'", mend)
     return cls(found.name, chosen, **options)

@@ -1,0 +1,1 @@
+"""How well comments are judged: ToxiCR's evaluation, ablation, comparison and tuning on labelled comments."""
