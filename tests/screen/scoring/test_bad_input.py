@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from antivenom.poison.obfuscate import DISGUISES, obfuscate
+from antivenom.screen.scoring import scorer as score
 from antivenom.screen.scoring.scorer import score_texts
 from antivenom.screen.scoring.scorers import SCORERS, parse
 
@@ -141,6 +142,17 @@ def test_an_odd_neighbour_changes_no_score(scorer):
     alone = score_texts(scorer, [CALM * 3])
     assert set(together.reasons[::2]) == set(alone.reasons)
     np.testing.assert_allclose(together.values[::2], alone.values[0], rtol=1e-5)
+
+
+def test_many_texts_are_scored_in_batches_to_the_same_end(scorer, monkeypatch):
+    texts = [CALM * 2, "you stupid fool", *ODD.values(), CALM]
+    whole = score_texts(scorer, texts)
+    monkeypatch.setattr(score, "CHARACTERS", 150)
+    parts = score_texts(scorer, texts)
+    np.testing.assert_allclose(parts.values, whole.values, rtol=1e-5)
+    assert parts.reasons == whole.reasons
+    assert {name: column.type for name, column in parts.columns.items()} == scorer.columns
+    assert [len(column) for column in parts.columns.values()] == [len(texts)] * len(whole.columns)
 
 
 def test_a_text_without_a_letter_has_no_score(scorer):

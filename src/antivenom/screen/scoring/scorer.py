@@ -6,7 +6,7 @@ state, so the native runner, a Ray cluster and a plain loop give equal scores. E
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ from antivenom.data.rows import Batch, batch_of
 
 __all__ = ["Evidence", "Identity", "Orientation", "Scorer", "Scores", "Trainable", "score_texts"]
 
+CHARACTERS = 4_000_000
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Orientation = Literal["worse", "better", "neutral"]
 """What a HIGHER score means for a row. A filter refuses to cut by a score whose orientation it was not told."""
@@ -128,13 +129,29 @@ class Trainable(Protocol):
 
 
 def score_texts(scorer: Scorer, texts: Sequence[str]) -> Scores:
-    """Scores of texts that are already here; a row's id is its place.
+    """Scores of texts that are already here; a row's id is its place. Memory is that of a batch of some `CHARACTERS`.
 
     A lone surrogate, which no encoding can write, is read as the replacement character U+FFFD. (Readers of files quarantine such
     rows.)
     """
     try:
-        batch = batch_of(texts, ids=list(map(str, range(len(texts)))))
+        parts = [scorer.score(batch) for batch in _batches(texts)]
     except UnicodeEncodeError:
         return score_texts(scorer, [LONE_SURROGATE.sub("\ufffd", text) for text in texts])
-    return scorer.score(batch)
+    if len(parts) == 1:
+        return parts[0]
+    columns = {name: pa.concat_arrays([part.columns[name] for part in parts]) for name in parts[0].columns}
+    return Scores(
+        np.concatenate([part.values for part in parts]), [why for part in parts for why in part.reasons], columns
+    )
+
+
+def _batches(texts: Sequence[str]) -> Iterator[Batch]:
+    """The texts in order, one batch at least."""
+    begin = size = 0
+    for at, text in enumerate(texts):
+        if size >= CHARACTERS:
+            yield batch_of(texts[begin:at], ids=list(map(str, range(begin, at))))
+            begin, size = at, 0
+        size += len(text)
+    yield batch_of(texts[begin:], ids=list(map(str, range(begin, len(texts)))))
