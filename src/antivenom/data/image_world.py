@@ -160,9 +160,9 @@ def draw_pairs(n: int, *, name: str = "train", size: int = 32, noise: float = 12
 def _masks(shape: np.ndarray, jitter: np.ndarray, size: int) -> np.ndarray:
     """Cover of each pixel by the shape, float32 (n, size, size) in [0, 1]."""
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
-    radius = 0.42 + 0.22 * jitter[:, 0]
-    x, y = ((jitter[:, i] * 2 - 1) * (0.95 - radius) for i in (1, 2))
-    turn = (jitter[:, 3] * 2 - 1) * 0.35
+    radius = 0.6 + 0.25 * jitter[:, 0]
+    x, y = ((jitter[:, i] * 2 - 1) * (1.0 - radius) for i in (1, 2))
+    turn = (jitter[:, 3] * 2 - 1) * 0.3
     dx = (axis[None, None, :] - x[:, None, None]) / radius[:, None, None]
     dy = (axis[None, :, None] - y[:, None, None]) / radius[:, None, None]
     cos, sin = np.cos(turn)[:, None, None], np.sin(turn)[:, None, None]
