@@ -1,7 +1,7 @@
 """`antivenom toxicr evaluate`, `ablate`, `compare`, `tune`: how good is a detector of toxic comments, and is another one better?"""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -60,6 +60,26 @@ class Columns:
 
 @Parameter(name="*", group=LEARNER)
 @dataclass(frozen=True)
+class Steps:
+    """The optional preprocessing steps.
+
+    Parameters
+    ----------
+    profanity:
+        Count profane words beside the text.
+    keyword:
+        Drop words of programming languages.
+    split:
+        Split identifiers into their words.
+    """
+
+    profanity: bool = True
+    keyword: bool = False
+    split: bool = False
+
+
+@Parameter(name="*", group=LEARNER)
+@dataclass(frozen=True)
 class Making:
     """How a learner is made.
 
@@ -86,7 +106,7 @@ class Making:
     lexicons: str = ""
     option: MANY = None
 
-    def setup(self, algorithm: str, **steps: bool) -> "Setup":
+    def setup(self, algorithm: str, steps: Steps) -> "Setup":
         """For one algorithm."""
         from antivenom.measure.toxicr.setups import Setup
 
@@ -98,11 +118,35 @@ class Making:
             mode=self.mode,
             lexicons=self.lexicons,
             options=option_pairs(self.option or []),
-            **steps,
+            **asdict(steps),
         )
 
 
-AS_GIVEN, HOW = Columns(), Making()
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Running:
+    """What every run is told.
+
+    Parameters
+    ----------
+    seed:
+        Of folds and learners; 999 gives the paper's fold seeds.
+    overwrite:
+        Replace another run in --out.
+    """
+
+    seed: int = 999
+    overwrite: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """With the command line, and where progress is said."""
+        from antivenom.terminal_toxicr import print_check, print_done
+
+        command = ["antivenom", *sys.argv[1:]]
+        return asdict(self) | {"command": command, "tell": print_check, "done": print_done}
+
+
+AS_GIVEN, STEPS, HOW, RUNNING = Columns(), Steps(), Making(), Running()
 
 
 def evaluate(
@@ -117,12 +161,9 @@ def evaluate(
     near: float | None = None,
     threshold: str | None = None,
     errors: bool = False,
-    profanity: Annotated[bool, Parameter(group=LEARNER)] = True,
-    keyword: Annotated[bool, Parameter(group=LEARNER)] = False,
-    split: Annotated[bool, Parameter(group=LEARNER)] = False,
+    steps: Steps = STEPS,
     published: Annotated[bool, Parameter(group=LEARNER)] = False,
-    seed: int = 999,
-    overwrite: bool = False,
+    running: Running = RUNNING,
     making: Making = HOW,
     columns: Columns = AS_GIVEN,
 ) -> int:
@@ -150,38 +191,26 @@ def evaluate(
         Also score at a threshold found on inner folds: `f1`, `recall=0.9`, `precision=0.9`.
     errors:
         Write the rows that were judged wrongly.
-    profanity:
-        Count profane words beside the text.
-    keyword:
-        Drop words of programming languages.
-    split:
-        Split identifiers into their words.
     published:
         Each algorithm with the steps the paper found best for it.
-    seed:
-        Of folds and learners; 999 gives the paper's fold seeds.
-    overwrite:
-        Replace another run in --out.
     """
-    from antivenom import terminal_toxicr as terminal
+    from antivenom.terminal_toxicr import print_evaluation
 
     names = algorithms or ["majority", "lexicon", "lr"]
-    made = [making.setup(name, profanity=profanity, keyword=keyword, split=split) for name in names]
+    made = [making.setup(name, steps) for name in names]
     setups = [setup.published() for setup in made] if published else made
     rows = columns.read(data)
-    common: dict[str, Any] = {"seed": seed, "overwrite": overwrite, "command": ["antivenom", *sys.argv[1:]]}
-    common |= {"tell": terminal.print_check, "done": terminal.print_done}
     if test is not None:
         from antivenom.measure.toxicr.across import evaluate_across
 
-        found = evaluate_across(rows, columns.read(test), setups, out, **common)
+        found = evaluate_across(rows, columns.read(test), setups, out, **running.options())
     else:
         from antivenom.measure.toxicr.evaluation import evaluate as cross_validate
 
         protocols = ("grouped", "random") if protocol == "both" else (protocol,)
         options: dict[str, Any] = {"folds": folds, "repeats": repeats, "near": near, "threshold": threshold}
-        found = cross_validate(rows, setups, out, protocols=protocols, errors=errors, **options, **common)
-    terminal.print_evaluation(found, out)
+        found = cross_validate(rows, setups, out, protocols=protocols, errors=errors, **options, **running.options())
+    print_evaluation(found, out)
     return 0
 
 
@@ -194,8 +223,7 @@ def ablate(
     repeats: int = 1,
     protocol: Protocol = "grouped",
     near: float | None = None,
-    seed: int = 999,
-    overwrite: bool = False,
+    running: Running = RUNNING,
     making: Making = HOW,
     columns: Columns = AS_GIVEN,
 ) -> int:
@@ -217,29 +245,21 @@ def ablate(
         As for `evaluate`.
     near:
         As for `evaluate`.
-    seed:
-        Of folds and learners.
-    overwrite:
-        Replace another run in --out.
     """
-    from antivenom import terminal_toxicr as terminal
     from antivenom.measure.toxicr.comparison import ablate as all_steps
+    from antivenom.terminal_toxicr import print_ablation
 
     found = all_steps(
         columns.read(data),
-        making.setup(algorithm),
+        making.setup(algorithm, STEPS),
         out,
         protocols=(protocol,),
         folds=folds,
         repeats=repeats,
         near=near,
-        seed=seed,
-        overwrite=overwrite,
-        command=["antivenom", *sys.argv[1:]],
-        tell=terminal.print_check,
-        done=terminal.print_done,
+        **running.options(),
     )
-    terminal.print_ablation(found, out)
+    print_ablation(found, out)
     return 0
 
 
@@ -280,11 +300,8 @@ def tune(
     folds: int = 5,
     inner: int = 3,
     protocol: Protocol = "grouped",
-    profanity: Annotated[bool, Parameter(group=LEARNER)] = True,
-    keyword: Annotated[bool, Parameter(group=LEARNER)] = False,
-    split: Annotated[bool, Parameter(group=LEARNER)] = False,
-    seed: int = 999,
-    overwrite: bool = False,
+    steps: Steps = STEPS,
+    running: Running = RUNNING,
     making: Making = HOW,
     columns: Columns = AS_GIVEN,
 ) -> int:
@@ -308,36 +325,22 @@ def tune(
         Inner folds of each one's training rows, on which it is made.
     protocol:
         Of the outer folds, as for `evaluate`; inner folds keep copies together.
-    profanity:
-        As for `evaluate`.
-    keyword:
-        As for `evaluate`.
-    split:
-        As for `evaluate`.
-    seed:
-        Of folds and learners.
-    overwrite:
-        Replace another run in --out.
     """
-    from antivenom import terminal_toxicr as terminal
     from antivenom.measure.toxicr.tuning import tune as choose
+    from antivenom.terminal_toxicr import print_tuning
 
     found = choose(
         columns.read(data),
-        making.setup(algorithm, profanity=profanity, keyword=keyword, split=split),
+        making.setup(algorithm, steps),
         out,
         goal=goal,
         grid=_grid(grid or []),
         protocol=protocol,
         folds=folds,
         inner=inner,
-        seed=seed,
-        overwrite=overwrite,
-        command=["antivenom", *sys.argv[1:]],
-        tell=terminal.print_check,
-        done=terminal.print_done,
+        **running.options(),
     )
-    terminal.print_tuning(found, out)
+    print_tuning(found, out)
     return 0
 
 
