@@ -8,6 +8,7 @@ from cyclopts import App, Group, Parameter
 
 from antivenom import __version__
 from antivenom.cli_decontaminate import register as register_decontaminate
+from antivenom.cli_options import AS_FOUND, READING, Reading
 from antivenom.cli_scores import register as register_scores
 from antivenom.cli_toxicr import register as register_toxicr
 from antivenom.cli_toxicr import toxicr
@@ -29,7 +30,6 @@ RUNS = Group.create_ordered("Runs")
 study = App(name="study", help="Dose, response, antidote: run a study, list, compare.", group=STUDYING)
 app.command(study)
 
-READING = Group("Reading the corpus")
 RUNNING = Group("Running")
 
 UNDECIDED = 3
@@ -52,10 +52,7 @@ def screen(
     allow_undecided: bool = False,
     seed: int = 0,
     overwrite: bool = False,
-    text_field: Annotated[str | None, Parameter(group=READING)] = None,
-    id_field: Annotated[str | None, Parameter(group=READING)] = None,
-    format: Annotated[str | None, Parameter(group=READING)] = None,
-    limit: Annotated[int | None, Parameter(group=READING)] = None,
+    reading: Reading = AS_FOUND,
     fields: Annotated[Literal["Q", "QA", "QP", "QAP"] | None, Parameter(group=READING)] = None,
     kind: Annotated[
         Literal["math", "code", "knowledge", "number_substitution", "text"] | None, Parameter(group=READING)
@@ -97,14 +94,6 @@ def screen(
         For whatever is drawn at random.
     overwrite:
         Replace the results of another run in --out.
-    text_field:
-        The column or key that holds the text (found by itself when it has a usual name).
-    id_field:
-        A column with ids; without it a row's id is the hash of its text.
-    format:
-        Read as this format, whatever the file is called.
-    limit:
-        Read only the first N rows.
     fields:
         What of a benchmark item is looked for: question, answer, passage.
     kind:
@@ -144,11 +133,7 @@ def screen(
         workers=workers,
         command=["antivenom", *sys.argv[1:]],
         judge_options={"workers": judge_workers, "confirm": None if yes else confirm},
-        **{
-            key: value
-            for key, value in {"text_field": text_field, "id_field": id_field, "format": format, "limit": limit}.items()
-            if value is not None
-        },
+        **reading.given(),
     )
     print_screen(result.record, out)
     return UNDECIDED if result.undecided and not allow_undecided else 0

@@ -2,13 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Group
+
+from antivenom.cli_options import AS_FOUND, Reading
 
 __all__ = ["register"]
-
-READING = Group("Reading the corpus")
 
 
 def register(app: App, group: Group) -> None:
@@ -138,10 +138,7 @@ def overlap(
     out: Path | None = None,
     seed: int = 0,
     overwrite: bool = False,
-    text_field: Annotated[str | None, Parameter(group=READING)] = None,
-    id_field: Annotated[str | None, Parameter(group=READING)] = None,
-    format: Annotated[str | None, Parameter(group=READING)] = None,
-    limit: Annotated[int | None, Parameter(group=READING)] = None,
+    reading: Reading = AS_FOUND,
 ) -> int:
     """Which share of a corpus has a near-duplicate in another?
 
@@ -152,7 +149,7 @@ def overlap(
     a:
         A corpus.
     b:
-        Another.
+        Another, read in the same way.
     threshold:
         The least Jaccard similarity.
     unit:
@@ -165,14 +162,6 @@ def overlap(
         For the permutations.
     overwrite:
         Replace another run in --out.
-    text_field:
-        The column or key with the text, in both.
-    id_field:
-        A column with ids.
-    format:
-        Read both as this format.
-    limit:
-        Read only the first N rows of each.
     """
     from antivenom.data.corpus import open_corpus
     from antivenom.report.run_directory import apart
@@ -180,8 +169,7 @@ def overlap(
     from antivenom.terminal import print_overlap
 
     method = Overlap(threshold, unit, shingle, seed=seed)
-    options = {"text_field": text_field, "id_field": id_field, "format": format, "limit": limit}
-    both = [open_corpus(path, **{k: v for k, v in options.items() if v is not None}) for path in (a, b)]
+    both = [open_corpus(path, **reading.given()) for path in (a, b)]
     if out is not None:
         apart(out, a, b)
     command = ["antivenom", *sys.argv[1:]]
@@ -200,10 +188,7 @@ def prompts(
     language: str = "en",
     seed: int = 0,
     overwrite: bool = False,
-    text_field: Annotated[str | None, Parameter(group=READING)] = None,
-    id_field: Annotated[str | None, Parameter(group=READING)] = None,
-    format: Annotated[str | None, Parameter(group=READING)] = None,
-    limit: Annotated[int | None, Parameter(group=READING)] = None,
+    reading: Reading = AS_FOUND,
 ) -> int:
     """Make prompts of a corpus, from harmless to toxic sentences.
 
@@ -225,14 +210,6 @@ def prompts(
         For the draw.
     overwrite:
         Replace another run in --out.
-    text_field:
-        The column or key with the text.
-    id_field:
-        A column with ids; without it a row's id is the hash of its text.
-    format:
-        Read as this format.
-    limit:
-        Read only the first N rows.
     """
     from antivenom.data.corpus import open_corpus
     from antivenom.report.run_directory import apart
@@ -241,8 +218,7 @@ def prompts(
     from antivenom.terminal import print_prompts
 
     apart(out, corpus)
-    options = {"text_field": text_field, "id_field": id_field, "format": format, "limit": limit}
-    source = open_corpus(corpus, **{k: v for k, v in options.items() if v is not None})
+    source = open_corpus(corpus, **reading.given())
     made = make_prompts(
         source,
         parse(score),
