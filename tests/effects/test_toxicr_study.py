@@ -8,7 +8,7 @@ import pytest
 from antivenom.errors import AntivenomError
 from antivenom.measure.folds import grouped_folds
 from antivenom.studies.frame import Cell, run_study
-from antivenom.studies.toxicr import Learner, nested, read_reviews, toxicr, toxicr_size, world_of
+from antivenom.studies.toxicr import nested, read_reviews, setup_of, toxicr, toxicr_size, world_of
 
 SMOKE = {"rows": 1_200, "folds": 3, "trees": 20}
 
@@ -62,7 +62,7 @@ def test_a_learner_is_the_product_with_its_preprocessing_kept():
     world = world_of(Cell("smoke", 0.0, "dt", 0, SMOKE))
     train, test = world.texts[:900], world.texts[900:]
     for name in ("dt", "lr F/T/T"):
-        ours = Learner(name, world, 20, seed=5)
+        ours = setup_of(name, 20).make(5, world.processed)
         ours.fit(train, world.labels[:900])
         own, _, steps = name.partition(" ")
         p, k, s = (letter == "T" for letter in (steps or "T/F/F").split("/"))

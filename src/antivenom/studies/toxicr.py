@@ -16,7 +16,7 @@ profanity count / keyword removal / identifier splitting.
 Source: arXiv 2202.13056 and the authors' stored fold results. The released file holds 12,783 distinct texts in 19,651 rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -31,11 +31,10 @@ from antivenom.measure.cross_validation import CrossValidation, cross_validate
 from antivenom.measure.detection import f1_floor
 from antivenom.measure.folds import Fold, grouped_folds, straddling_folds
 from antivenom.measure.paired_tests import f1_difference
+from antivenom.measure.toxicr.setups import Known, Setup
 from antivenom.randomness import derive_seed, generator
 from antivenom.report.run_directory import fingerprint
-from antivenom.screen.toxicr.algorithms import build
 from antivenom.screen.toxicr.dataset import LabelledTexts, read_labelled
-from antivenom.screen.toxicr.estimator import ToxiCR
 from antivenom.studies.frame import Cell, PaperFigure, Response, SkipCell, study
 
 CONTROLS = ("majority", "lexicon")
@@ -63,47 +62,12 @@ SIZES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class World:
-    """Labelled comments, their groups of copies, and what preprocessing made of each text, by steps."""
+    """Labelled comments, their groups of copies, and what preprocessing made of each text: it learns nothing from other rows."""
 
     texts: list[str]
     labels: np.ndarray
     groups: np.ndarray
-    processed: dict[str, dict[str, tuple[str, np.ndarray]]] = field(default_factory=dict)
-
-
-class Learner:
-    """A learner behind preprocessing: it is fitted on the rows it is handed and nothing else.
-
-    Preprocessing learns nothing from other rows, so what it made of a text is kept from fold to fold.
-    """
-
-    def __init__(self, treatment: str, world: World, trees: int, seed: int):
-        self.name, _, steps = treatment.partition(" ")
-        steps = steps or "T/F/F"
-        profanity, keyword, split = (letter == "T" for letter in steps.split("/"))
-        self.tool = ToxiCR(self.name, count_profanity=profanity, remove_keywords=keyword, split_identifier=split)
-        self.known = world.processed.setdefault(steps, {})
-        self.options: dict[str, Any] = {"trees": trees} if self.name == "rf" else {}
-        self.seed = seed
-
-    def fit(self, texts: Sequence[str], labels: np.ndarray) -> None:
-        """Learn from raw texts."""
-        processed, counts = self.transform(texts)
-        self.model = build(self.name, None, **self.options).fit(processed, labels.tolist(), counts, seed=self.seed)
-
-    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
-        """P(toxic), float64 (n,)."""
-        return self.model.predict_proba(*self.transform(texts))
-
-    def transform(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-        """Processed texts and counts."""
-        new = list(dict.fromkeys(text for text in texts if text not in self.known))
-        if new:
-            self.known.update(
-                (raw, (text, counts)) for raw, text, counts in zip(new, *self.tool.transform(new), strict=True)
-            )
-        rows = [self.known[text] for text in texts]
-        return [text for text, _ in rows], np.array([counts for _, counts in rows]).reshape(len(rows), 3)
+    processed: Known = field(default_factory=dict)
 
 
 @study(
@@ -209,11 +173,17 @@ def run(cell: Cell, world: World, folds: list[Fold], dose: str) -> CrossValidati
     if cell.cache_dir:
         where = fingerprint([*about["determines"], len(world.texts), world.texts[:3]])[:12]
         out = Path(cell.cache_dir) / f"{cell.treatment.replace('/', '')}-{where}" / dose
-    trees = cell.settings["trees"]
+    setup = setup_of(cell.treatment, cell.settings["trees"])
     return cross_validate(
-        lambda fold: Learner(cell.treatment, world, trees, derive_seed(cell.seed, "toxicr", fold.number)),
+        lambda fold: setup.make(derive_seed(cell.seed, "toxicr", fold.number), world.processed),
         world.texts, world.labels, folds, groups=world.groups, out=out, about=about, tell=None,
     )  # fmt: skip
+
+
+def setup_of(treatment: str, trees: int) -> Setup:
+    """A learner by its name, with other steps than T/F/F behind a space; `trees` are a forest's."""
+    name, _, steps = treatment.partition(" ")
+    return Setup(name, options={"trees": trees} if name == "rf" else {}).with_steps(steps or "T/F/F")
 
 
 def nested(fold: Fold, world: World, rows: int, seed: int) -> np.ndarray:
