@@ -19,7 +19,7 @@ import pyarrow as pa
 from antivenom.data.rows import Batch
 from antivenom.errors import AntivenomError
 from antivenom.screen.scoring.hashed_linear import HashedLinear, TextUnits
-from antivenom.screen.scoring.labelled import distinct_labelled, require_model
+from antivenom.screen.scoring.labelled import fit_distinct, require_model
 from antivenom.screen.scoring.scorer import Evidence, Identity, Scores
 from antivenom.screen.scoring.windows import Windows
 
@@ -92,17 +92,7 @@ class QualityLinear:
         Raises:
             AntivenomError: when a class is missing or evaluation texts are among the training texts.
         """
-        kept, y, record = distinct_labelled(texts, labels, evaluation)
-        learned = HashedLinear.fit(
-            kept,
-            y,
-            bits=self.bits,
-            word_ngrams=self.word_ngrams,
-            char_ngrams=(self.char_low, self.char_high),
-            l2=self.l2,
-            seed=seed,
-            meta={"scorer": self.name, "given": record},
-        )
+        learned, *_ = fit_distinct(self, texts, labels, evaluation, seed)
         fitted = replace(self, model="")
         vars(fitted)["learned"] = learned
         return fitted

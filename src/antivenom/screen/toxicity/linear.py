@@ -17,7 +17,7 @@ from antivenom.data.rows import Batch, batch_of
 from antivenom.data.words import fold_stream, hash_words
 from antivenom.screen.scoring.hashed_features import LONGEST_WORD
 from antivenom.screen.scoring.hashed_linear import HashedLinear
-from antivenom.screen.scoring.labelled import distinct_labelled, require_model
+from antivenom.screen.scoring.labelled import fit_distinct, require_model
 from antivenom.screen.scoring.scorer import Evidence, Identity, Scores
 from antivenom.screen.scoring.window_units import window_units
 from antivenom.screen.scoring.windows import Windows
@@ -97,17 +97,7 @@ class ToxicityLinear:
         Raises:
             AntivenomError: when a class is missing or evaluation texts are among the training texts.
         """
-        kept, y, record = distinct_labelled(texts, labels, evaluation)
-        learned = HashedLinear.fit(
-            kept,
-            y,
-            bits=self.bits,
-            word_ngrams=self.word_ngrams,
-            char_ngrams=(self.char_low, self.char_high),
-            l2=self.l2,
-            seed=seed,
-            meta={"scorer": self.name, "given": record},
-        )
+        learned, kept, y = fit_distinct(self, texts, labels, evaluation, seed)
         fitted = replace(self, model="", words="")
         vars(fitted)["learned"] = learned
         vars(fitted)["disguises"] = learn_words(kept, y.tolist())
