@@ -26,6 +26,7 @@ from antivenom.screen.toxicr.preprocessing import Preprocessing
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data" / "toxicr"
+DATA = SHARED / "toxicr_code_review.csv.gz"
 OUT = ROOT / "benchmarks" / "results" / "toxicr_folds.json"
 SEED = 1312  # the paper's first fold seed
 METRICS = ("f1", "accuracy", "auroc", "precision", "recall", "f1_tuned", "seconds")
@@ -50,14 +51,7 @@ def main() -> None:
 
 def run(record: dict, given: argparse.Namespace) -> None:
     """The missing folds."""
-    rows = read(SHARED / "toxicr_code_review.csv.gz")
-    texts = [row["message"] for row in rows]
-    labels = np.array([int(row["is_toxic"]) for row in rows])
-    groups = np.array([int(row["dup_group"]) for row in rows])
-    splits = {
-        "grouped": list(StratifiedGroupKFold(10, shuffle=True, random_state=SEED).split(texts, labels, groups)),
-        "random": list(StratifiedKFold(10, shuffle=True, random_state=SEED).split(texts, labels)),
-    }
+    texts, labels, groups, splits = released(DATA)
     prepared: dict[tuple, tuple[list[str], np.ndarray]] = {}
     done = {(f["protocol"], f["algorithm"], f["fold"]) for f in record["folds"]}
     for name in given.algorithms.split(","):
@@ -105,6 +99,19 @@ def read(path: Path) -> list[dict[str, str]]:
     """The rows of a gzipped CSV; "null" and "NA" stay texts."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(io.StringIO(stream.read(), newline="")))
+
+
+def released(path: Path) -> tuple[list[str], np.ndarray, np.ndarray, dict[str, list[tuple[np.ndarray, np.ndarray]]]]:
+    """Texts, labels, groups of copies, and the ten folds of each protocol: (train, test) rows."""
+    rows = read(path)
+    texts = [row["message"] for row in rows]
+    labels = np.array([int(row["is_toxic"]) for row in rows])
+    groups = np.array([int(row["dup_group"]) for row in rows])
+    splits = {
+        "grouped": list(StratifiedGroupKFold(10, shuffle=True, random_state=SEED).split(texts, labels, groups)),
+        "random": list(StratifiedKFold(10, shuffle=True, random_state=SEED).split(texts, labels)),
+    }
+    return texts, labels, groups, splits
 
 
 def summary(folds: list[dict]) -> list[dict]:

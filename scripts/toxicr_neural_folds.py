@@ -11,25 +11,19 @@ counts. `--table` only prints what is there.
 """
 
 import argparse
-import csv
-import gzip
-import io
 import time
 from pathlib import Path
 
 import numpy as np
 import orjson
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from toxicr_folds import DATA, ROOT, SEED, released
 
 from antivenom.measure.classification import over_folds
 from antivenom.report.run_directory import atomic_json
 from antivenom.screen.toxicr.neural import NeuralToxiCR
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared" / "data" / "toxicr" / "toxicr_code_review.csv.gz"
 OUT = ROOT / "benchmarks" / "results" / "toxicr_neural.json"
-SEED = 1312  # the paper's first fold seed
 
 
 def main() -> None:
@@ -75,15 +69,7 @@ def merge(parts: list[Path], out: Path) -> None:
 
 def run(record: dict, given: argparse.Namespace, options: dict) -> None:
     """The missing folds, fold number outermost."""
-    with gzip.open(given.data, "rt", encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(io.StringIO(stream.read(), newline="")))
-    texts = [row["message"] for row in rows]
-    labels = np.array([int(row["is_toxic"]) for row in rows])
-    groups = np.array([int(row["dup_group"]) for row in rows])
-    splits = {
-        "grouped": list(StratifiedGroupKFold(10, shuffle=True, random_state=SEED).split(texts, labels, groups)),
-        "random": list(StratifiedKFold(10, shuffle=True, random_state=SEED).split(texts, labels)),
-    }
+    texts, labels, groups, splits = released(given.data)
     done = {(f["protocol"], f["algorithm"], f["fold"]) for f in record["folds"]}
     for fold in range(given.folds):
         for algorithm in given.algorithms.split(","):
