@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from antivenom.data.rows import Batch
 from antivenom.errors import AntivenomError
+from antivenom.screen.scoring.fit_distinct import fit_distinct
 from antivenom.screen.scoring.hashed_linear import HashedLinear, TextUnits
-from antivenom.screen.scoring.labelled import fit_distinct, require_model
+from antivenom.screen.scoring.labelled import require_model
 from antivenom.screen.scoring.scorer import Evidence, Identity, Scores
 from antivenom.screen.scoring.windows import Windows
 

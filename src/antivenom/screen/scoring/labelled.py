@@ -7,9 +7,8 @@ import numpy as np
 
 from antivenom.data.duplicates import duplicate_groups, refuse_overlap
 from antivenom.errors import AntivenomError
-from antivenom.screen.scoring.hashed_linear import HashedLinear
 
-__all__ = ["distinct_labelled", "fit_distinct", "require_model"]
+__all__ = ["distinct_labelled", "require_model"]
 
 
 def distinct_labelled(
@@ -43,36 +42,6 @@ def distinct_labelled(
     record = {"rows": len(texts), "contradictory": int((~agree).sum())}
     record["copies"] = len(texts) - len(first)
     return [str(texts[i]) for i in kept], y[kept], record
-
-
-def fit_distinct(
-    scorer: Any, texts: Sequence[str], labels: Sequence[int], evaluation: Sequence[str] | None, seed: int
-) -> tuple[HashedLinear, list[str], np.ndarray]:
-    """The hashed linear model of a scorer, learned from distinct texts.
-
-    Args:
-        scorer: its `name` and its `bits`, `word_ngrams`, `char_low`, `char_high` and `l2` (see `HashedLinear`).
-        texts, labels, evaluation: as for `distinct_labelled`; labels 0 or 1.
-        seed: of the calibration folds.
-
-    Returns:
-        the model, and the texts and labels it learned from.
-
-    Raises:
-        AntivenomError: as `distinct_labelled` and `HashedLinear.fit`.
-    """
-    kept, y, record = distinct_labelled(texts, labels, evaluation)
-    learned = HashedLinear.fit(
-        kept,
-        y,
-        bits=scorer.bits,
-        word_ngrams=scorer.word_ngrams,
-        char_ngrams=(scorer.char_low, scorer.char_high),
-        l2=scorer.l2,
-        seed=seed,
-        meta={"scorer": scorer.name, "given": record},
-    )
-    return learned, kept, y
 
 
 def require_model(model: str, name: str, learn: str) -> str:

@@ -15,9 +15,10 @@ from numba import njit
 
 from antivenom.data.rows import Batch, batch_of
 from antivenom.data.words import fold_stream, hash_words
+from antivenom.screen.scoring.fit_distinct import fit_distinct
 from antivenom.screen.scoring.hashed_features import LONGEST_WORD
 from antivenom.screen.scoring.hashed_linear import HashedLinear
-from antivenom.screen.scoring.labelled import fit_distinct, require_model
+from antivenom.screen.scoring.labelled import require_model
 from antivenom.screen.scoring.scorer import Evidence, Identity, Scores
 from antivenom.screen.scoring.window_units import window_units
 from antivenom.screen.scoring.windows import Windows
