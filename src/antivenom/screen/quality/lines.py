@@ -13,7 +13,7 @@ from numba import njit
 from antivenom.screen.quality.characters import LINE_BREAK, NUMBER, SPACE
 from antivenom.screen.quality.tokens import sentences, tokenize
 
-__all__ = ["PHRASES", "REASONS", "c4_lines"]
+__all__ = ["PHRASES", "REASONS", "c4_lines", "line_end", "next_line", "stripped"]
 
 REASONS = ("long word", "no closing mark", "few words", "lorem ipsum", "javascript", "curly bracket", "policy phrase")
 LONG, UNCLOSED, FEW, LOREM, SCRIPT, CURLY, POLICY = range(1, 8)
@@ -34,6 +34,30 @@ FIRST = np.zeros(128, np.bool_)
 FIRST[LETTERS[:, 0]] = True
 EDIT = np.array([ord(c) for c in "[edit]"], np.uint32)
 NEEDED = np.array([ord(c) for c in "[citation needed]"], np.uint32)
+
+
+@njit(cache=True, nogil=True)
+def line_end(flags, at, n):
+    """Where the line that begins at `at` ends: at its break, or at n."""
+    while at < n and not flags[at] & LINE_BREAK:
+        at += 1
+    return at
+
+
+@njit(cache=True, nogil=True)
+def next_line(points, end, n):
+    """Where the line after a break at `end` begins: a carriage return and a line feed are one break."""
+    return end + 2 if end + 1 < n and points[end] == 0x0D and points[end + 1] == 0x0A else end + 1
+
+
+@njit(cache=True, nogil=True)
+def stripped(flags, start, stop):
+    """Characters [start, stop) without the white space at both ends."""
+    while start < stop and flags[start] & SPACE:
+        start += 1
+    while stop > start and flags[stop - 1] & SPACE:
+        stop -= 1
+    return start, stop
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -107,14 +131,8 @@ def c4_lines(points, flags, n, starts, stops, count, max_word, min_words, keys, 
     token = 0
     at = 0
     while at < n:
-        end = at
-        while end < n and not flags[end] & LINE_BREAK:
-            end += 1
-        a, b = at, end
-        while a < b and flags[a] & SPACE:
-            a += 1
-        while b > a and flags[b - 1] & SPACE:
-            b -= 1
+        end = line_end(flags, at, n)
+        a, b = stripped(flags, at, end)
         first = token
         while token < count and starts[token] < end:
             token += 1
@@ -191,7 +209,5 @@ def c4_lines(points, flags, n, starts, stops, count, max_word, min_words, keys, 
             bounds[lines, 0] = at
             bounds[lines, 1] = end
         lines += 1
-        at = end + 1
-        if end + 1 < n and points[end] == 0x0D and points[end + 1] == 0x0A:
-            at += 1
+        at = next_line(points, end, n)
     return lines, kept, total, lorem, curly

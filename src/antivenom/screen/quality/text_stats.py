@@ -14,9 +14,9 @@ from numba import njit
 
 from antivenom.data.rows import Batch
 from antivenom.data.words import text_buffers
-from antivenom.screen.quality.characters import ALPHA, LINE_BREAK, SPACE, STOP, SYMBOL, table
+from antivenom.screen.quality.characters import ALPHA, SPACE, STOP, SYMBOL, table
 from antivenom.screen.quality.english import hash_of, lookup
-from antivenom.screen.quality.lines import c4_lines
+from antivenom.screen.quality.lines import c4_lines, line_end, next_line, stripped
 from antivenom.screen.quality.repeats import copied_characters, is_copy, next_power, top_gram, word_hashes
 from antivenom.screen.quality.tokens import UNITS, decode, tokenize
 
@@ -134,14 +134,8 @@ def _gopher_lines(points, flags, n):
     lines = bullets = dotted = 0
     at = 0
     while at < n:
-        end = at
-        while end < n and not flags[end] & LINE_BREAK:
-            end += 1
-        a, b = at, end
-        while a < b and flags[a] & SPACE:
-            a += 1
-        while b > a and flags[b - 1] & SPACE:
-            b -= 1
+        end = line_end(flags, at, n)
+        a, b = stripped(flags, at, end)
         if a < b:
             if points[a] == 0x2022 or points[a] == 0x2D:
                 bullets += 1
@@ -149,9 +143,7 @@ def _gopher_lines(points, flags, n):
             if last == ELLIPSIS or (last == DOT and b - a > 2 and points[b - 2] == DOT and points[b - 3] == DOT):
                 dotted += 1
         lines += 1
-        at = end + 1
-        if end + 1 < n and points[end] == 0x0D and points[end + 1] == LINE_FEED:
-            at += 1
+        at = next_line(points, end, n)
     return lines, bullets, dotted
 
 
@@ -197,11 +189,7 @@ def _copies(points, flags, n, feeds, short, row):
     row[SHORT] = _share(shorts, real)
     row[REPEATED] = _share(repeated, n - feeds)
     keys[:] = 0
-    a, b = 0, n
-    while a < b and flags[a] & SPACE:
-        a += 1
-    while b > a and flags[b - 1] & SPACE:
-        b -= 1
+    a, b = stripped(flags, 0, n)
     pieces = copies = copied = 0
     begin = at = a
     while at <= b:
