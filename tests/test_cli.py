@@ -86,6 +86,14 @@ def test_undecided_is_an_exit_code(files):
     assert run("screen", corpus, "--against", bench, "--out", out, "--allow-undecided").returncode == 0
 
 
+def test_a_wrong_option_is_exit_code_2(files):
+    corpus, bench, out = files
+    done = run("screen", corpus, "--against", bench, "--out", out, "--text", "body")
+    assert done.returncode == 2  # 1 is a study with failed cells
+    assert "--text-field" in done.stdout + done.stderr
+    assert run("screen", corpus, "--score", "lexicon").returncode == 2
+
+
 def test_study_list_and_help():
     listed = run("study", "list")
     assert listed.returncode == 0

@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from antivenom import terminal
 from antivenom.cli import app
 from antivenom.errors import AntivenomError
 from antivenom.screen import screen_corpus
@@ -16,8 +17,12 @@ SOUR = "You are a stupid idiot and your whole family is nothing but worthless ga
 def run(monkeypatch, capsys):
     """Run the command line in this process, errors printed as `main` does -> exit code, output, error output."""
 
-    def call(*words):
-        monkeypatch.setenv("COLUMNS", "200")
+    def call(*words, width=200):
+        for console in (
+            terminal.console,
+            terminal.error_console,
+        ):  # COLUMNS is read once, when the first test imports them
+            monkeypatch.setattr(console, "_width", width)
         try:
             code = app([str(word) for word in words], result_action="return_value")
         except AntivenomError as error:
@@ -298,12 +303,88 @@ def test_a_split_needs_a_row_per_percentile(run, tmp_path, texts):
     assert not list((tmp_path / "parts").glob("*/part-*"))
 
 
-def test_long_paths_break_no_table(world, run, tmp_path, monkeypatch):
+def test_long_paths_break_no_table(world, run, tmp_path):
     corpus, _ = world
     deep = tmp_path / ("a-folder-with-a-long-name-" * 3)
     deep.mkdir()
     long = lines(deep / "corpus.jsonl", [MILD.format(i) for i in range(5)])
-    monkeypatch.setattr("antivenom.terminal.console.width", 80, raising=False)
-    _, out, _ = run("overlap", long, corpus, "--text-field", "body of it")
+    _, out, _ = run("overlap", long, corpus, "--text-field", "body of it", width=80)
     assert f"smaller: {long}\n" in out  # whole, to be copied
     assert ["5", "303", "5", "100.00%", "56.6%", "-", "100.0%"] in [line.split() for line in out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--score", "toxicty"), "did you mean 'toxicity'?"),
+        (("--filter", "toxicity:max=0.5"), "add --score toxicity"),
+        (("--score", "lexicon", "--filter", "lexikon:max=0.5"), "did you mean 'lexicon'?"),
+        (("--score", "gopher", "--filter", "gopher.words:max=9"), "'gopher' has: gopher, gopher.real_words"),
+    ],
+)
+def test_a_slip_is_answered_with_the_word_that_was_meant(world, run, tmp_path, words, said):
+    corpus, _ = world
+    code, _, err = run("screen", corpus, "--text-field", "body of it", "--out", tmp_path / "out", *words)
+    assert code == 2
+    assert said in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("texts", "warning"),
+    [
+        ([], "warning: the corpus has no rows"),
+        (["", ""], "warning: lexicon: no row has a score (2 cannot score: "),
+        ([1, 2, 3], "warning: no row could be read"),
+    ],
+)
+def test_a_run_that_saw_nothing_says_so(run, tmp_path, texts, warning):
+    corpus = lines(tmp_path / "corpus.jsonl", texts)
+    words = ("--score", "lexicon", "--filter", "lexicon:max=0.5", "--runner", "loop", "--out", tmp_path / "run")
+    code, out, err = run("screen", corpus, "--text-field", "body of it", *words)
+    assert code == 0, err
+    assert warning in out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert warning.removeprefix("warning: ") in page
+
+
+def test_years_keep_their_digits(run, tmp_path, monkeypatch):
+    corpus = tmp_path / "dated.jsonl"
+    rows = [{"text": MILD.format(i), "date": f"{2001 + i}-05-01"} for i in range(9)]
+    corpus.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    code, out, err = run("screen", corpus, "--score", "age", "--runner", "loop", "--out", tmp_path / "run")
+    assert code == 0, err
+    assert "2005" in out
+    assert "e+03" not in out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "2005" in page
+    assert "2,00" not in page
+
+
+def test_the_lines_of_a_corpus_are_not_scored_for_its_texts(world, run):
+    corpus, _ = world
+    code, _, err = run("score", "lexicon", corpus)
+    assert code == 2
+    assert "is a corpus (.jsonl)" in err
+    code, _, err = run("score", "lexicon", corpus.parent / "nowhere.txt")
+    assert code == 2
+    assert "No such file" in err
+
+
+def test_runs_without_a_common_figure_are_not_an_empty_table(world, run, tmp_path):
+    corpus, scored = world
+    screen_corpus(corpus, out=tmp_path / "b", scores=["gopher"], text_field="body of it", runner="loop")
+    code, out, _ = run("compare", scored, tmp_path / "b")
+    assert code == 0
+    assert "no figure to compare" in out
+    assert "B - A" not in out
+
+
+def test_a_corpus_is_the_same_from_whatever_folder_it_is_reached(world, run, tmp_path, monkeypatch):
+    corpus, _ = world
+    words = ("--score", "lexicon", "--text-field", "body of it", "--runner", "loop", "--out", tmp_path / "run")
+    assert run("screen", corpus, *words)[0] == 0
+    monkeypatch.chdir(corpus.parent)
+    code, _, err = run("screen", corpus.name, *words)
+    assert code == 0, err
+    assert orjson.loads((tmp_path / "run" / "run.json").read_bytes())["corpus"]["root"] == corpus.name

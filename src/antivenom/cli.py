@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from antivenom import __version__
 from antivenom.cli_decontaminate import register as register_decontaminate
@@ -72,7 +72,7 @@ def screen(
     against:
         Benchmarks: `humaneval`, or files (MMLU, GSM8K, HumanEval, MATH, MBPP, any JSONL/Parquet/CSV).
     score:
-        Scorers with parameters (`antivenom scorers` lists them), e.g. `toxicity quality-fasttext:file=MODEL`.
+        Scorers with parameters (`antivenom scorers` lists them), e.g. `toxicity fasttext:model=FILE`.
     filter:
         Rules over these scores: `toxicity:max=0.5`, `quality:keep=0.8`, `toxicity:spans=0.5,missing=drop`.
     out:
@@ -179,9 +179,9 @@ def score_texts(scorer: str, file: Path | None = None) -> int:
     scorer:
         A scorer with parameters, as after `--score`.
     file:
-        A text file; without it the standard input is read.
+        A text file; without it the standard input is read. Rows of a corpus: `antivenom screen --score`.
     """
-    from antivenom.screen.scoring.lines import score_lines
+    from antivenom.screen.scoring.lines import open_lines, score_lines
     from antivenom.screen.scoring.scorers import parse
     from antivenom.terminal import print_scores
 
@@ -189,11 +189,7 @@ def score_texts(scorer: str, file: Path | None = None) -> int:
     if file is None:
         print_scores(score_lines(made, sys.stdin.buffer))
         return 0
-    try:
-        source = file.open("rb")
-    except OSError as error:
-        raise AntivenomError(f"cannot read {file}: {error.strerror}", "check the path") from None
-    with source:
+    with open_lines(file) as source:
         print_scores(score_lines(made, source))
     return 0
 
@@ -344,7 +340,9 @@ register_toxicr_evaluate(toxicr)
 def main() -> None:
     """Run the command line; errors of the user's input are said in one place, without a traceback."""
     try:
-        code = app(result_action="return_value")
+        code = app(result_action="return_value", exit_on_error=False)
+    except CycloptsError:
+        sys.exit(2)  # said already; 1 is a study with failed cells
     except AntivenomError as error:
         from antivenom.terminal import print_error
 

@@ -137,17 +137,22 @@ def score(
 
     from antivenom.report.run_directory import atomic_file
     from antivenom.screen.toxicr.estimator import ToxiCR
+    from antivenom.terminal_toxicr import print_done
 
     learned = ToxiCR.load(model)
     records = (record for name in files or ["-"] for record in _scored(learned, name, text))
-    lines = (orjson.dumps(record) + b"\n" for record in records)
     if out is None:
-        for line in lines:
-            sys.stdout.buffer.write(line)
+        for record in records:
+            sys.stdout.buffer.write(orjson.dumps(record) + b"\n")
         sys.stdout.flush()
         return 0
+    count = toxic = unscored = 0
     with atomic_file(out) as temporary, Path(temporary).open("wb") as target:
-        target.writelines(lines)
+        for record in records:
+            target.write(orjson.dumps(record) + b"\n")
+            count, toxic, unscored = count + 1, toxic + bool(record["toxic"]), unscored + (record["score"] is None)
+    told = f"{toxic:,} toxic (threshold {learned.threshold_:.3f}), {unscored:,} without a score"
+    print_done(f"{count:,} texts: {told}; written to {out}")
     return 0
 
 

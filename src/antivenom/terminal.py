@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from antivenom.errors import AntivenomError
+from antivenom.report.wording import POLICY
 
 __all__ = [
     "confirm",
@@ -92,7 +93,7 @@ def _print_scores(run: dict[str, Any]) -> None:
     if run.get("scores"):
         table = _table("score", "a higher one is", "scored", "without", "5 %", "median", "95 %")
         for s in run["scores"]:
-            at = [f"{s['quantiles'][q]:.3g}" if s["quantiles"] else "-" for q in ("0.05", "0.5", "0.95")]
+            at = [_measured(s["quantiles"][q]) if s["quantiles"] else "-" for q in ("0.05", "0.5", "0.95")]
             counts = [f"{s['n']:,}", f"{s['missing']:,}"]
             table.add_row(escape(_plain(s["label"])), s["identity"]["higher_is"], *counts, *at)
         console.print(table)
@@ -103,7 +104,7 @@ def _print_scores(run: dict[str, Any]) -> None:
         if f.get("cut"):
             said += f", {f['cut']:,} cut"
         if f["missing"]:
-            said += f"; {f['missing']:,} without a score: {f['policy']}"
+            said += f"; {f['missing']:,} without a score, {POLICY[f['policy']]}"
         said += f"; control: {f['control']['rows']:,} random rows in column {f['control']['column']}"
         console.print(Text("filter ", style="bold") + Text(f"{_plain(f['rule'])}: {said}"))
 
@@ -246,6 +247,11 @@ def print_prompts(record: dict[str, Any], per_range: int, out: Path) -> None:
     console.print(Text(f"written to {out} (prompts.jsonl, run.json); antivenom split --exclude {out} leaves them out"))
 
 
+def _measured(value: float) -> str:
+    """Three digits, and never fewer than stand before the point: a year is no 2e+03."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2%}"
 
@@ -265,7 +271,7 @@ def open_page(directory: Path) -> None:
 
 def print_studies(studies: Sequence[Any]) -> None:
     """The list of studies."""
-    table = _table("study", "paper", "dose", "treatments", "sizes")
+    table = _table("study", "paper", "dose", "treatments", "sizes", words=True)
     for s in studies:
         table.add_row(
             s.name, s.paper, f"{s.dose}: {', '.join(map(str, s.doses))}", ", ".join(s.treatments), ", ".join(s.sizes)
@@ -327,18 +333,24 @@ def print_comparison(comparison: Any) -> None:
     """Two runs side by side."""
     for difference in comparison.differences:
         console.print(Text(f"differs: {_plain(str(difference))}", style="yellow"))
+    if not comparison.rows:
+        console.print(Text("no figure to compare: no benchmark, response or filter is in both runs"))
+        return
     table = _table("metric", "dose", "treatment", "A", "B", "B - A", "interval", "n")
     for r in comparison.rows:
         interval = f"{r['low']:.3f} - {r['high']:.3f}" if r["low"] is not None else "-"
         values = [f"{r[k]:.3f}" if r[k] is not None else "-" for k in ("a", "b", "difference")]
-        table.add_row(r["metric"], str(r["dose"]), r["treatment"], *values, interval, str(r["n"]))
+        table.add_row(
+            r["metric"], "-" if r["dose"] is None else str(r["dose"]), r["treatment"], *values, interval, str(r["n"])
+        )
     console.print(table)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def _table(*columns: str, words: bool = False) -> Table:
+    """A table of figures, to the right of their names; of words, all to the left and set apart."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 1, 0) if words else (0, 1))
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(column, justify="left" if index == 0 or words else "right", overflow="fold")
     return table
 
 

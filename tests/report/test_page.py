@@ -508,3 +508,25 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
         write_screen_report(run)
     assert (run / "report.html").read_text() == "old"
     assert not list(run.glob(".*"))
+
+
+def test_a_run_of_scores_explains_its_own_words_and_lists_its_sections_in_order():
+    """The glossary has no benchmark word where no benchmark was looked at; the jump list follows the page."""
+    score = {"label": "age", "identity": {"name": "age", "version": "1"}, "rows": 2, "n": 2, "missing": 0}
+    quantiles = dict.fromkeys(("0", "0.05", "0.25", "0.5", "0.75", "0.95", "1"), 2004.0)
+    score |= {"quantiles": quantiles, "histogram": {"edges": [1998.0, 2004.0, 2010.5], "counts": [1, 1]}}
+    rule = {"spec": "age:max=2010", "rule": "drop", "column": "age", "lines": [2010.0], "control": {}}
+    empty = {"benchmarks": [], "per_benchmark": [], "detectors": [], "planted": []}
+    html = render_screen(run_record(scores=[score], filters=[rule], **empty), pairs_table([]), [], folder="run")
+    words = text_of(html)
+    assert "1998 to 2004" in words
+    assert "2004 to 2010.5" in words
+    assert "cut at 2010" in words
+    assert "2,004" not in html
+    assert "a rule that turns one score into keep or drop" in words
+    assert "one question of a benchmark" not in words
+    targets = re.findall(r'<a href="#(\w+)">', html.partition("</nav>")[0].partition('class="jump"')[2])
+    places = [html.index(f'id="{name}"') for name in targets]
+    assert places == sorted(places)
+    assert targets.index("filters") < targets.index("scores")
+    assert "one question of a benchmark" in text_of(render_screen(run_record(), pairs_table([]), [], folder="run"))

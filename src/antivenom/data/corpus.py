@@ -75,7 +75,14 @@ class Corpus:
     def describe(self) -> dict[str, Any]:
         """What determines the rows: names, sizes, format and options, without the machine's paths."""
         names = {"files": len(self.files), "bytes": self.bytes, "format": self.format, "limit": self.limit}
-        return names | {"root": Path(self.root).name or self.root, "options": self.options, "content": self._content}
+        return names | {"root": self._name, "options": self.options, "content": self._content}
+
+    @property
+    def _name(self) -> str:
+        """The file's name, or the folder's: the same from whatever directory it is reached."""
+        if len(self.files) == 1 and Path(self.root, self.files[0]).is_file():
+            return Path(self.files[0]).name
+        return Path(self.root).resolve().name or self.root
 
     @cached_property
     def _content(self) -> str:

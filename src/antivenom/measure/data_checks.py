@@ -78,7 +78,7 @@ class DataChecks:
         if self.test_rows:
             seen = max(self.exact_overlap or 0, self.near_overlap or 0)
             what = f"{count(seen)} of {count(self.test_rows)} test rows ({percent(seen / self.test_rows)}) are also in training"
-            return f"LEAK: {what}. This is no held-out set; take these rows out."
+            return f"LEAK: {what}. They are no held-out rows; figures leave them out."
         what = f"{percent(self.twin_share)} of the test rows have a copy in training"
         return f"LEAK: {what}. Scores below are flattered; grouped folds are not."
 

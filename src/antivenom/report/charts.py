@@ -244,13 +244,16 @@ def threshold_curve(points: Sequence[dict[str, Any]], *, used: float | None = No
     return _done(chart.properties(width=WIDTH - 60, height=190))
 
 
-def histogram(edges: Sequence[float], counts: Sequence[int], *, lines: Sequence[float] = ()) -> dict[str, Any]:
+def histogram(
+    edges: Sequence[float], counts: Sequence[int], *, lines: Sequence[float] = (), years: bool = False
+) -> dict[str, Any]:
     """Rows per bin of a score, with the filters' lines.
 
     Args:
         edges: of the bins, one more than there are counts.
         counts: rows per bin.
         lines: thresholds, drawn dashed where they lie within the bins.
+        years: the scores are years: no thousands on the axis.
     """
     import altair as alt
 
@@ -261,7 +264,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, lines: Sequence[
         "low:Q",
         title="score",
         scale=alt.Scale(domain=[edges[0], edges[-1]], nice=False),
-        axis=alt.Axis(grid=False, tickCount=5),
+        axis=alt.Axis(grid=False, tickCount=5, **({"format": "d", "tickMinStep": 1} if years else {})),
     )
     bars = alt.Chart(_values(rows)).mark_rect(
         color=ACCENT, stroke=GRID, strokeWidth=0.5

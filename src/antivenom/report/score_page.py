@@ -1,17 +1,16 @@
 """What the screen page says of scores and filters: cards, histograms, controls, and the rows at both ends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from antivenom.report import charts
-from antivenom.report.wording import count, joined, line, nouns, number, percent, size, visible
+from antivenom.report.wording import POLICY, count, joined, line, nouns, number, percent, size, visible, year
 
 __all__ = ["filter_rows", "score_cards", "score_headline"]
 
 HIGHER = {"worse": "a higher score is worse", "better": "a higher score is better"}
-POLICY = {"keep": "kept", "drop": "dropped", "quarantine": "set aside"}
 QUANTILES = {
     "0": "lowest",
     "0.05": "5 %",
@@ -49,6 +48,7 @@ def score_cards(run: dict[str, Any], extremes: Sequence[dict[str, Any]] = ()) ->
         rules = [f for f in run.get("filters") or [] if f["column"] == label]
         lines = [at for f in rules for at in f.get("lines") or []]
         quantiles = s.get("quantiles") or {}
+        told = _teller(s)
         facts = [
             ("Scorer", f"{line(identity.get('name'), 60)}, version {line(identity.get('version'), 60)}"),
             (
@@ -70,26 +70,31 @@ def score_cards(run: dict[str, Any], extremes: Sequence[dict[str, Any]] = ()) ->
                 "facts": facts,
                 "params": [(line(k, 60), line(v, 200)) for k, v in (identity.get("params") or {}).items()],
                 "missing": [(line(why, 160), count(n)) for why, n in (s.get("missing_reasons") or [])[:8]],
-                "quantiles": [(words, number(quantiles.get(q))) for q, words in QUANTILES.items()] if quantiles else [],
-                "bins": _bins(s.get("histogram")),
-                "lines": [number(at) for at in lines],
+                "quantiles": [(words, told(quantiles.get(q))) for q, words in QUANTILES.items()] if quantiles else [],
+                "bins": _bins(s.get("histogram"), told),
+                "lines": [told(at) for at in lines],
                 "svg": _drawn(s, lines, number_),
                 "ends": [
                     (end, rows)
                     for end in ("highest", "lowest")
-                    if (rows := [_row(e) for e in extremes if e.get("label") == label and e.get("end") == end])
+                    if (rows := [_row(e, told) for e in extremes if e.get("label") == label and e.get("end") == end])
                 ],
             }
         )
     return cards
 
 
-def _bins(drawn: dict[str, Any] | None) -> list[tuple[str, str]]:
+def _teller(s: dict[str, Any]) -> Callable[[Any], str]:
+    """How a score is printed: a year has no thousands."""
+    return year if (s.get("identity") or {}).get("name") == "age" else number
+
+
+def _bins(drawn: dict[str, Any] | None, told: Callable[[Any], str]) -> list[tuple[str, str]]:
     if not drawn:
         return []
     edges = drawn["edges"]
     return [
-        (f"{number(low)} to {number(high)}", count(n))
+        (f"{told(low)} to {told(high)}", count(n))
         for low, high, n in zip(edges[:-1], edges[1:], drawn["counts"], strict=True)
     ]
 
@@ -98,11 +103,12 @@ def _drawn(s: dict[str, Any], lines: Sequence[float], index: int) -> Markup | No
     drawn = s.get("histogram")
     if not drawn:
         return None
-    told = [f"{words} {number(s['quantiles'].get(q))}" for q, words in QUANTILES.items()]
-    at = f"; filter line at {joined([number(value) for value in lines])}" if lines else ""
+    shown = _teller(s)
+    told = [f"{words} {shown(s['quantiles'].get(q))}" for q, words in QUANTILES.items()]
+    at = f"; filter line at {joined([shown(value) for value in lines])}" if lines else ""
     return Markup(
         charts.svg(
-            charts.histogram(drawn["edges"], drawn["counts"], lines=lines),
+            charts.histogram(drawn["edges"], drawn["counts"], lines=lines, years=shown is year),
             name=f"score{index}",
             title=f"{line(s['label'], 80)}: rows at each score",
             description="; ".join(told) + at + ".",
@@ -110,9 +116,9 @@ def _drawn(s: dict[str, Any], lines: Sequence[float], index: int) -> Markup | No
     )
 
 
-def _row(entry: dict[str, Any]) -> dict[str, str]:
+def _row(entry: dict[str, Any], told: Callable[[Any], str]) -> dict[str, str]:
     return {
-        "score": number(entry.get("score")),
+        "score": told(entry.get("score")),
         "where": f"{line(entry.get('file'), 200)}, position {line(entry.get('position'), 20)}",
         "reason": line(entry.get("reason"), 300),
         "text": visible(entry.get("excerpt"), 400),

@@ -9,7 +9,23 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["count", "duration", "interval", "joined", "line", "nouns", "number", "percent", "size", "visible"]
+__all__ = [
+    "POLICY",
+    "count",
+    "duration",
+    "interval",
+    "joined",
+    "line",
+    "nouns",
+    "number",
+    "percent",
+    "size",
+    "visible",
+    "year",
+]
+
+POLICY = {"keep": "kept", "drop": "dropped", "quarantine": "set aside"}
+"""What was done with rows without a score, per `missing=`."""
 
 # C0 and C1 controls (tab and newline stay), soft hyphen, zero-width space, direction marks and overrides, word joiner
 # and invisible operators, line separators, byte-order mark, interlinear anchors, tag characters, lone surrogates,
@@ -83,6 +99,18 @@ def number(value: Any, digits: int = 3) -> str:
         return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
     return f"{value:,.{decimals}f}" if 0 <= decimals <= 6 else f"{value:,.0f}" if decimals < 0 else f"{value:.2g}"
+
+
+def year(value: Any) -> str:
+    """A year, with the part of it where it is no whole one.
+
+    >>> year(2004.0), year(2016.25), year(None)
+    ('2004', '2016.2', '–')
+    """
+    value = _finite(value)
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
 
 
 def percent(share: Any) -> str:

@@ -74,7 +74,7 @@ def screen_corpus(
         corpus: file, folder, glob or hub id (or an opened corpus).
         against: benchmark files, or words such as `humaneval`; may be empty when there are scores.
         out: the run directory to write (see `docs/run-directory.md`).
-        scores: scorers with parameters, e.g. `toxicity`, `quality-fasttext:file=MODEL`; each becomes a column.
+        scores: scorers with parameters, e.g. `toxicity`, `fasttext:model=FILE`; each becomes a column.
         filters: rules over these scores, e.g. `toxicity:max=0.5`; all of them are applied.
         detectors: names with parameters, e.g. `ngram:n=8`; rules flag by themselves, retrievers propose to the judge.
         judge: `offline`, `none`, `hf:FOLDER-OR-NAME` or an endpoint `https://...#model`.
@@ -100,8 +100,12 @@ def screen_corpus(
     if mode not in MODES:
         raise AntivenomError(f"there is no mode '{mode}'", f"choose from: {', '.join(MODES)}")
     if not against and not scores:
-        what = "nothing to screen for" if filters else "no benchmark to screen against, and no score to give"
-        raise AntivenomError(what, "name a benchmark after --against, e.g. humaneval, or a scorer after --score")
+        if filters:
+            name = filters[0].partition(":")[0]
+            what = f"nothing to screen for: --filter {filters[0]} reads a score, and none is given"
+            raise AntivenomError(what, f"add --score {name}")
+        mend = "name a benchmark after --against, e.g. humaneval, or a scorer after --score"
+        raise AntivenomError("no benchmark to screen against, and no score to give", mend)
     if manifest and not against:
         raise AntivenomError("--manifest says what to find of planted benchmark items", "give --against too")
     source = corpus if isinstance(corpus, Corpus) else open_corpus(corpus, **reading)
@@ -138,6 +142,7 @@ def screen_corpus(
         counts["duplicate_ids"] = outputs.duplicates(run.path)
         benchmarks = looked.benchmarks if looked else []
         found = summary.of_run(run.path, benchmarks, labels, looked.detectors, manifest) if looked else summary.EMPTY
+        measured = measuring.record(applied) if measuring else {}
         record = {
             "verb": "screen",
             "command": list(command),
@@ -146,14 +151,30 @@ def screen_corpus(
             "counts": counts,
             "judge": judged,
             "seed": seed,
-            "warnings": language_warnings(scanned, benchmarks, labels) + [w for b in benchmarks for w in b.warnings],
+            "warnings": language_warnings(scanned, benchmarks, labels)
+            + [w for b in benchmarks for w in b.warnings]
+            + _nothing_there(counts, measured),
             **found,
-            **(measuring.record(applied) if measuring else {}),
+            **measured,
         }
         run.finish(record)
         write_screen_report(run.path)
         run.clean()
     return ScreenResult(run.path, run.read())
+
+
+def _nothing_there(counts: dict[str, int], measured: dict[str, Any]) -> list[str]:
+    """Warnings where a run ends well and has looked at nothing: no row, no readable row, no row with a score."""
+    if not counts["rows_in"]:
+        return ["the corpus has no rows"]
+    if counts["rows_in"] == counts["quarantined"]:
+        return ["no row could be read; quarantine.jsonl has the reasons"]
+    found = []
+    for s in measured.get("scores", ()):
+        if s["rows"] and not s["n"]:
+            why = "; ".join(f"{n:,} {reason or 'without a reason'}" for reason, n in s["missing_reasons"][:3])
+            found.append(f"{s['label']}: no row has a score ({why})")
+    return found
 
 
 def _counts(scanned: list[dict], applied: list[dict]) -> dict[str, int]:

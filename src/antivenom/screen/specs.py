@@ -7,6 +7,7 @@ recorded in the run directory.
 import importlib
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
+from difflib import get_close_matches
 from typing import Any
 
 from antivenom.errors import AntivenomError
@@ -35,7 +36,9 @@ class Registry:
             AntivenomError: for an unknown name or parameter; the message lists the known ones.
         """
         if name not in self.known:
-            raise AntivenomError(f"there is no {self.kind} '{name}'", f"choose from: {', '.join(self.known)}")
+            near = get_close_matches(name, self.known, n=1)
+            mend = f"did you mean '{near[0]}'? " if near else ""
+            raise AntivenomError(f"there is no {self.kind} '{name}'", f"{mend}choose from: {', '.join(self.known)}")
         module, cls, _ = self.known[name]
         kind = getattr(importlib.import_module(module), cls)
         parameters = {field.name for field in fields(kind) if field.init}

@@ -308,6 +308,9 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{FRESH[0]}\n\n{FRESH[1]}\n"))
     target = tmp_path / "scores.jsonl"
     assert app(["toxicr", "score", "--model", str(out), "--out", str(target)], result_action="return_value") == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "3 texts: 1 toxic (threshold 0.500), 1 without a score" in told.err.replace("\n", " ")
     lines = [orjson.loads(line) for line in target.read_text().splitlines()]
     assert [line["toxic"] for line in lines] == [True, None, False]
     assert lines[1]["reason"] == "cannot score: no words"

@@ -16,6 +16,7 @@ The first word is the score (a scorer's label, or `label.column`), the rest is `
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
@@ -51,11 +52,21 @@ def split_spec(spec: str, columns: Mapping[str, Any]) -> tuple[str, str]:
     fitting = [name for name in columns if spec.startswith(f"{name}:")]
     if not fitting:
         name = spec.partition(":")[0]
-        known = ", ".join(columns) or "none"
-        mend = f"name its scorer after --score too; the scores of this run: {known}"
-        raise AntivenomError(f"--filter {spec} reads '{name}', which is no score of this run", mend)
+        raise AntivenomError(f"--filter {spec} reads '{name}', which is no score of this run", _mend(name, columns))
     column = max(fitting, key=len)
     return column, spec[len(column) + 1 :]
+
+
+def _mend(name: str, columns: Mapping[str, Any]) -> str:
+    """The columns of the score that is meant, or the scores: a run may have a hundred columns."""
+    label = name.partition(".")[0]
+    further = [column for column in columns if column.startswith(f"{label}.")]
+    if further and label in columns:
+        return f"'{label}' has: {', '.join([label, *further])}"
+    near = get_close_matches(name, columns, n=1)
+    scores = [column for column in columns if column.partition(".")[0] not in columns or "." not in column]
+    known = f"the scores of this run: {', '.join(scores) or 'none'}"
+    return (f"did you mean '{near[0]}'? " if near else "name its scorer after --score too; ") + known
 
 
 def parse_filter(spec: str, columns: Mapping[str, str], *, seed: int = 0) -> Filter:

@@ -56,8 +56,9 @@ class WordList:
         try:
             lines = Path(self.file).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or error
             raise AntivenomError(
-                f"the word list '{self.file}' cannot be read: {error}", "give a UTF-8 text file"
+                f"the word list '{self.file}' cannot be read: {why}", "give a UTF-8 text file"
             ) from None
         found = {tuple(fold(line).split()) for line in lines if not line.lstrip().startswith("#")} - {()}
         if not found:

@@ -2,15 +2,34 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import BinaryIO
 
+from antivenom.data.readers import SUFFIXES
 from antivenom.data.rows import batch_of
+from antivenom.errors import AntivenomError
 from antivenom.screen.scoring.scorer import Scorer
 
-__all__ = ["score_lines"]
+__all__ = ["open_lines", "score_lines"]
 
 BATCH = 512
 BAD = "cannot score: not UTF-8"
+
+
+def open_lines(path: Path) -> BinaryIO:
+    """A text file, to be read line by line.
+
+    Raises:
+        AntivenomError: when it cannot be read, or is a corpus: its lines are not its texts.
+    """
+    ending = next((e for e in SUFFIXES if path.name.lower().endswith(e) and SUFFIXES[e] != "text"), None)
+    if ending is not None:
+        mend = f"score its rows: antivenom screen {path} --score NAME --out DIR; or its lines as they are: antivenom score NAME < {path}"
+        raise AntivenomError(f"{path} is a corpus ({ending}): its lines are not its texts", mend)
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise AntivenomError(f"cannot read {path}: {error.strerror}", "check the path") from None
 
 
 def score_lines(scorer: Scorer, source: BinaryIO) -> Iterator[tuple[float, str, str]]:
