@@ -12,7 +12,10 @@ import numpy as np
 from antivenom.errors import AntivenomError
 from antivenom.models.torch_runtime import eval_mode
 
-__all__ = ["Clip", "check_images", "embed_images", "embed_texts"]
+__all__ = ["IMAGE_TOWER", "Clip", "check_images", "embed_images", "embed_texts", "load_tower", "tower_state"]
+
+IMAGE_TOWER = ("visual.", "model.vision_model.", "model.visual_projection.")
+"""How the names of a vision tower begin: ours and open_clip's, and those of a folder of transformers."""
 
 
 class Clip(Protocol):
@@ -74,3 +77,33 @@ def _embed(model: Any, encode: Any, prepare: Any, rows: Any, batch: int, device:
             for i in range(0, len(rows), batch)
         ]
     return np.concatenate(parts)
+
+
+def tower_state(model: Any) -> dict[str, Any]:
+    """Copies of the weights and buffers of a model's vision tower, by name.
+
+    Raises:
+        AntivenomError: when no name begins as one of `IMAGE_TOWER`.
+    """
+    found = {k: v.detach().clone() for k, v in model.state_dict().items() if k.startswith(IMAGE_TOWER)}
+    if not found:
+        raise AntivenomError(
+            f"no vision tower is found in {type(model).__name__}", f"its names begin: {', '.join(IMAGE_TOWER)}"
+        )
+    return found
+
+
+def load_tower(model: Any, state: dict[str, Any]) -> None:
+    """Put a vision tower into a model, in place; everything else stays as it is.
+
+    Raises:
+        AntivenomError: when the tower has other names or shapes than the model's own.
+    """
+    own = {name: tuple(value.shape) for name, value in tower_state(model).items()}
+    given = {name: tuple(value.shape) for name, value in state.items()}
+    if own != given:
+        other = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        raise AntivenomError(
+            f"a vision tower of another architecture (differs in '{other[0]}')", "give a tower of the same sizes"
+        )
+    model.load_state_dict(state, strict=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from antivenom.errors import MissingExtra
@@ -9,10 +10,11 @@ from antivenom.errors import MissingExtra
 __all__ = ["eval_mode", "require_torch", "seeded", "threads"]
 
 
-def require_torch(purpose: str) -> None:
-    """Raise `MissingExtra`, naming the purpose, when torch is not installed."""
+def require_torch(purpose: str, *others: str) -> None:
+    """Raise `MissingExtra`, naming the purpose, when torch, or one of the other modules, is not installed."""
     try:
-        import torch  # noqa: F401
+        for name in ("torch", *others):
+            import_module(name)
     except ImportError as error:
         raise MissingExtra(error.name or "torch", "models", purpose) from None
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from antivenom.errors import AntivenomError, MissingExtra
+from antivenom.models.torch_runtime import require_torch, seeded, threads
 from antivenom.randomness import derive_seed, generator
-from antivenom.screen.toxicr.neural import check_training_rows, require_torch, seeded, threads, validation_rows
+from antivenom.screen.toxicr.neural import PURPOSE, check_training_rows, validation_rows
 from antivenom.screen.toxicr.schedules import linear_schedule, published_ramp, steps_per_epoch
 
 __all__ = ["MODELS", "EncoderToxiCR", "with_counts"]
@@ -99,7 +100,7 @@ class EncoderToxiCR:
 
         `weights=False` (at load): the shape alone, since all weights are in our own file.
         """
-        require_torch()
+        require_torch(PURPOSE, "safetensors")
         try:
             from transformers import AutoConfig, AutoModel, AutoTokenizer
         except ImportError as error:
@@ -146,7 +147,7 @@ class EncoderToxiCR:
 
     def fit(self, texts: Sequence[str], labels: Sequence[int], counts: np.ndarray, *, seed: int) -> "EncoderToxiCR":
         """Fine-tune all weights."""
-        require_torch()
+        require_torch(PURPOSE, "safetensors")
         import torch
 
         y = check_training_rows(texts, labels)
@@ -260,7 +261,7 @@ class EncoderToxiCR:
     @classmethod
     def load(cls, folder: Path, record: dict[str, Any]) -> "EncoderToxiCR":
         """Read it back; neither hub nor the original folder is needed."""
-        require_torch()
+        require_torch(PURPOSE, "safetensors")
         from safetensors import SafetensorError
         from safetensors.torch import load_model
 

@@ -7,14 +7,14 @@ in which no text of the remaining rows occurs, the best weights come back, and t
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from antivenom.errors import AntivenomError, MissingExtra
+from antivenom.errors import AntivenomError
+from antivenom.models.torch_runtime import require_torch, seeded, threads
 from antivenom.randomness import derive_seed, generator
 from antivenom.screen.toxicr.embeddings import read_vectors, train_vectors
 from antivenom.screen.toxicr.sequences import PAPER_LENGTH, PAPER_WORDS, WordIndex, append_counts
@@ -22,12 +22,14 @@ from antivenom.screen.toxicr.sequences import PAPER_LENGTH, PAPER_WORDS, WordInd
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["NeuralToxiCR", "check_training_rows", "seeded", "validation_rows"]
+__all__ = ["PURPOSE", "NeuralToxiCR", "check_training_rows", "validation_rows"]
 
 VALIDATION = 0.11115
 """Share of the training rows: training / validation / test = 80 / 10 / 10."""
 FILE_VECTORS = ("fasttext", "glove", "word2vec")
 WEIGHTS = "network.safetensors"
+PURPOSE = "ToxiCR's neural learners"
+"""For the message where torch is missing."""
 
 
 @dataclass
@@ -98,7 +100,7 @@ class NeuralToxiCR:
 
     def fit(self, texts: Sequence[str], labels: Sequence[int], counts: np.ndarray, *, seed: int) -> "NeuralToxiCR":
         """Learn vocabulary, word vectors and network from these rows alone."""
-        require_torch()
+        require_torch(PURPOSE, "safetensors")
         import torch
 
         y = check_training_rows(texts, labels)
@@ -215,7 +217,7 @@ class NeuralToxiCR:
     @classmethod
     def load(cls, folder: Path, record: dict[str, Any]) -> "NeuralToxiCR":
         """Read it back; the file of word vectors is no longer needed."""
-        require_torch()
+        require_torch(PURPOSE, "safetensors")
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -234,15 +236,6 @@ class NeuralToxiCR:
         new._network.eval()
         new.history = list(record.get("history", []))
         return new
-
-
-def require_torch() -> None:
-    """A human message where torch is missing."""
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(error.name or "torch", "models", "ToxiCR's neural learners") from None
 
 
 def check_training_rows(texts: Sequence[str], labels: Sequence[int]) -> np.ndarray:
@@ -301,26 +294,3 @@ def _batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
         starts.pop()
     for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
         yield rows[start:stop]
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """torch with n threads, and as before afterwards."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def seeded(seed: int, n_threads: int) -> Iterator[None]:
-    """torch's random numbers from a seed; the caller's own sequence goes on afterwards as if nothing had been drawn."""
-    import torch
-
-    with threads(n_threads), torch.random.fork_rng():
-        torch.manual_seed(seed % (1 << 63))
-        yield
