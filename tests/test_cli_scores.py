@@ -18,10 +18,7 @@ def run(monkeypatch, capsys):
     """Run the command line in this process, errors printed as `main` does -> exit code, output, error output."""
 
     def call(*words, width=200):
-        for console in (
-            terminal.console,
-            terminal.error_console,
-        ):  # COLUMNS is read once, when the first test imports them
+        for console in (terminal.console, terminal.error_console):  # they read COLUMNS once, when first imported
             monkeypatch.setattr(console, "_width", width)
         try:
             code = app([str(word) for word in words], result_action="return_value")

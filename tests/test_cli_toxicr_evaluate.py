@@ -19,7 +19,9 @@ def run(monkeypatch, capsys):
 
     def call(*words):
         typed = [str(word) for word in words]
-        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setenv("COLUMNS", "80")  # for the help
+        for console in (terminal.console, terminal.error_console):  # they read COLUMNS once, when first imported
+            monkeypatch.setattr(console, "_width", 80)
         monkeypatch.setattr("sys.argv", ["antivenom", *typed])
         try:
             code = app(typed, result_action="return_value")
