@@ -94,6 +94,15 @@ def test_a_wrong_option_is_exit_code_2(files):
     assert run("screen", corpus, "--score", "lexicon").returncode == 2
 
 
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a line of text that says nothing\n" * 50_000)
+    command = f"{sys.executable} -m antivenom.cli score lexicon {texts} | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=240)
+    assert done.stdout.startswith("0\t")  # and not -0
+    assert done.stderr == ""
+
+
 def test_study_list_and_help():
     listed = run("study", "list")
     assert listed.returncode == 0

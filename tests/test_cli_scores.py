@@ -1,5 +1,7 @@
 """`rescore`, `split`, `overlap`, `prompts` as a person uses them: what is printed, and what is refused without a traceback."""
 
+import gzip
+
 import orjson
 import pytest
 
@@ -343,6 +345,25 @@ def test_a_run_that_saw_nothing_says_so(run, tmp_path, texts, warning):
     assert warning in out
     page = (tmp_path / "run" / "report.html").read_text()
     assert warning.removeprefix("warning: ") in page
+
+
+def test_why_rows_were_set_aside_is_said_at_once(run, tmp_path):
+    whole = lines(tmp_path / "whole.jsonl", [f"{MILD.format(i)} {i * 7919}" for i in range(2000)])
+    corpus = tmp_path / "cut.jsonl.gz"
+    corpus.write_bytes(gzip.compress(whole.read_bytes())[:-2000])  # a download that broke off
+    words = ("--score", "lexicon", "--runner", "loop", "--out", tmp_path / "run", "--text-field", "body of it")
+    code, out, err = run("screen", corpus, *words)
+    assert code == 0, err
+    assert "quarantined: 1 the file breaks off here" in out
+
+
+def test_an_id_field_that_is_not_there_is_refused(world, run, tmp_path):
+    corpus, _ = world
+    words = ("--text-field", "body of it", "--id-field", "uid", "--score", "lexicon", "--out", tmp_path / "run")
+    code, _, err = run("screen", corpus, *words)
+    assert code == 2
+    assert "has no field 'uid'" in err
+    assert "body of it" in err
 
 
 def test_years_keep_their_digits(run, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The command line: argument parsing only; one verb = one call into a package below."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -348,6 +349,9 @@ def main() -> None:
 
         print_error(error)
         sys.exit(2)
+    except BrokenPipeError:  # `antivenom score ... | head`: whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         print("stopped; run the same command again to go on where it stopped", file=sys.stderr)  # noqa: T201
         sys.exit(130)

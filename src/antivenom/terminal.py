@@ -2,7 +2,9 @@
 
 import sys
 import webbrowser
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ __all__ = [
 
 console = Console(highlight=False)
 MOST_METRICS = 4
+MOST_REASONS = 3
+QUARANTINE_READ = 10_000
 error_console = Console(stderr=True, highlight=False)
 
 
@@ -60,6 +64,8 @@ def print_screen(run: dict[str, Any], out: Path) -> None:
     console.print(
         f"{c['rows_in']:,} rows in = {c['kept']:,} kept{cut} + {c['removed']:,} removed + {c['quarantined']:,} quarantined"
     )
+    if c["quarantined"]:
+        _print_quarantine(out / "quarantine.jsonl")
     for warning in run["warnings"]:
         console.print(Text("warning: ", style="yellow") + Text(_plain(warning)))
     judge = run.get("judge")
@@ -68,6 +74,18 @@ def print_screen(run: dict[str, Any], out: Path) -> None:
         console.print(Text("undecided: ", style="yellow") + Text(text))
     console.print(f"{run['wall_s']:.1f} s, {run['cpu_s']:.1f} CPU-s, peak {run['peak_rss_mb']:.0f} MB")
     console.print(Text(f"report: {out / 'report.html'}   (antivenom open {out})"))
+
+
+def _print_quarantine(path: Path) -> None:
+    """Why rows were set aside, by the first of them: a file that breaks off is one line among millions."""
+    import orjson
+
+    with path.open("rb") as source:
+        reasons = Counter(str(orjson.loads(line).get("reason", "")) for line in islice(source, QUARANTINE_READ))
+    for reason, n in reasons.most_common(MOST_REASONS):
+        console.print(Text("quarantined: ", style="yellow") + Text(f"{n:,} {_plain(reason)}"))
+    if len(reasons) > MOST_REASONS or reasons.total() == QUARANTINE_READ:
+        console.print(Text(f"quarantined: all of them, with reasons, in {path}"))
 
 
 def _print_benchmarks(run: dict[str, Any]) -> None:

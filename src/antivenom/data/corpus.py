@@ -273,5 +273,9 @@ def _with_text_field(corpus: Corpus, samples: list[str], path: str) -> Corpus:
     elif found and wanted not in found and corpus.format not in ("webdataset", "images", "text"):
         mend = f"the fields are: {', '.join(map(str, list(found)[:30]))}"
         raise AntivenomError(f"'{path}' has no field '{wanted}'", mend)
+    named = corpus.options["id_field"]
+    if named is not None and found and named not in found and corpus.format not in ("webdataset", "images", "text"):
+        mend = f"--id-field names one of: {', '.join(map(str, list(found)[:30]))}"
+        raise AntivenomError(f"'{path}' has no field '{named}'", mend)
     corpus.options["text_field"] = wanted
     return corpus

@@ -91,7 +91,6 @@ def _typed(value: str, default: Any, where: str) -> Any:
                 except ValueError:
                     continue
     except (KeyError, ValueError):
-        raise AntivenomError(
-            f"{where}={value} is not a {type(default).__name__}", f"the default is {default}"
-        ) from None
+        kind = {bool: "true or false", int: "a whole number"}.get(type(default), "a number")
+        raise AntivenomError(f"{where}={value} is not {kind}", f"the default is {default}") from None
     return value

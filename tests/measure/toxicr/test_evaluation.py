@@ -341,6 +341,8 @@ def test_tuning_takes_what_is_best_on_inner_rows_and_reaches_its_goal_there(tmp_
     assert all(choice["reached"] >= 0.9 for choice in recall["choices"])
     assert all(choice["options"] == {} for choice in recall["choices"])
     assert recall["figures"]["as given, 0.5"] == recall["figures"]["chosen, 0.5"]
+    ends = [f[end] for arm in recall["figures"].values() for f in arm.values() for end in ("low", "high")]
+    assert (min(ends) >= 0, max(ends)) == (True, 1.0)  # a share's t interval over three folds, cut at 1
     assert recall["threshold"] == np.median([choice["threshold"] for choice in recall["choices"]])
     recalls = [row["recall_1"] for row in recall["curve"]]
     assert recalls == sorted(recalls, reverse=True)  # a higher threshold never finds more

@@ -40,6 +40,7 @@ __all__ = [
     "SCORES",
     "Labelled",
     "calibrated",
+    "cut_share",
     "evaluate",
     "file_name",
     "read_evaluation",
@@ -230,13 +231,13 @@ def _validated(
 
 def _entry(setup: Setup, protocol: str, found: CrossValidation) -> dict[str, Any]:
     names = [m for m in (*FIGURES, *TUNED) if any(m in record for record in found.records)]
-    figures = {name: _cut(asdict(found.over_folds(name)), name) for name in names}
+    figures = {name: cut_share(asdict(found.over_folds(name)), name) for name in names}
     said = calibrated(found.labels, found.scores[0])
     head = {"name": setup.name, "protocol": protocol, "setup": setup.record()}
     return head | {"figures": figures, "calibration": said, "records": found.records}
 
 
-def _cut(figure: dict[str, Any], name: str) -> dict[str, Any]:
+def cut_share(figure: dict[str, Any], name: str) -> dict[str, Any]:
     """A share's interval, cut at 0 and 1 (mcc and seconds are no shares)."""
     if name in ("seconds", "mcc"):
         return figure

@@ -21,7 +21,7 @@ from antivenom.measure.data_checks import near_groups
 from antivenom.measure.folds import Fold, make_folds, paper_seeds
 from antivenom.measure.thresholds import choose_threshold, inner_scores
 from antivenom.measure.toxicr.comparison import paired
-from antivenom.measure.toxicr.evaluation import NEAR, Labelled, told_checks
+from antivenom.measure.toxicr.evaluation import NEAR, Labelled, cut_share, told_checks
 from antivenom.measure.toxicr.setups import Known, Setup
 from antivenom.randomness import derive_seed
 from antivenom.report.run_directory import RunDirectory, atomic_json, fingerprint
@@ -172,7 +172,8 @@ def _measured(
     records = {"as given, 0.5": both["given"].records, "chosen, 0.5": both["chosen"].records, "chosen, tuned": tuned}
     ratio = both["given"].ratio
     figures = {
-        arm: {m: vars(over_folds([r[m] for r in found], ratio=ratio)) for m in SHOWN} for arm, found in records.items()
+        arm: {m: cut_share(vars(over_folds([r[m] for r in found], ratio=ratio)), m) for m in SHOWN}
+        for arm, found in records.items()
     }
     reached = [c["threshold"] for c in choices if c["threshold"] is not None]
     gain = paired(records["as given, 0.5"], records["chosen, tuned"], "f1_1", ratio)

@@ -238,7 +238,7 @@ class Lexicon:
         with np.errstate(divide="ignore"):
             np.add.at(logs, row, np.log1p(-self.listed.weights[entry].astype(np.float64)))
         n_words = np.diff(table.row_offsets)
-        values = np.where(n_words > 0, -np.expm1(logs), np.nan).astype(np.float32)
+        values = np.where(n_words > 0, -np.expm1(logs) + 0.0, np.nan).astype(np.float32)
         hits = np.bincount(row, minlength=n)
         covered = np.zeros(len(table.hashes) + 1, np.int64)
         np.add.at(covered, place, 1)
