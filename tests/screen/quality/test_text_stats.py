@@ -63,6 +63,7 @@ def flag(bit):
 @example("\n\n")
 @example("a\n\na\n\n")
 @example("\na\n")
+@example("\U0002a700 \U0002a6e0 \U0003134a")
 @example("a b a b a b a b a b a b a b a b a b a b a b a b")
 def test_kernels_equal_the_definitions(text):
     row = dict(zip(NAMES, text_stats(batch_of([text]))[0].tolist()))

@@ -76,7 +76,8 @@ CURRENCIES = "24 a3 a5 e3f 20a0-20bf fdfc"
 CASELESS = """591-5f4 620-64a 66e-6d5 6e5-6ff 750-77f 8a0-8bd 900-97f 980-9ff b80-c7f c80-cff d80-dff 1100-137f 2e80-303f
 3040-30ff 31c0-31ef 3200-33ff 3400-4dbf 4e00-9fff ac00-d7af f900-faff fb1d-fb4f fb50-fbb1 fbd3-fd3d fd50-fdc7 fdf0-fdfb
 fe30-fe4f fe70-fefc 1f200-1f2ff 20000-2ebef 2f800-2fa1f"""
-IDEOGRAPHS = (range(0x3400, 0x4DC0), range(0x4E00, 0xA000), range(0x20000, 0x2A6E0), range(0x30000, 0x31350))
+IDEOGRAPHS = (range(0x3400, 0x4DC0), range(0x4E00, 0xA000))
+RARE_IDEOGRAPHS = range(0x20000, 0x33480)  # with gaps that close from one version of Unicode to the next
 
 
 def ranges(text: str) -> np.ndarray:
@@ -98,6 +99,7 @@ def table() -> np.ndarray:
     flags = np.zeros(LIMIT, np.uint32)
     for block in IDEOGRAPHS:  # half of the table, and all alike
         flags[block.start : block.stop] = ALPHA
+    flags[[point for point in RARE_IDEOGRAPHS if chr(point).isalpha()]] = ALPHA
     for point in [*range(0x3400), *range(0x4DC0, 0x4E00), *range(0xA000, 0xD800), *range(0xE000, 0x20000)]:
         character = chr(point)
         category = unicodedata.category(character)
