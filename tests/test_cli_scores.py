@@ -406,3 +406,12 @@ def test_a_corpus_is_the_same_from_whatever_folder_it_is_reached(world, run, tmp
     code, _, err = run("screen", corpus.name, *words)
     assert code == 0, err
     assert orjson.loads((tmp_path / "run" / "run.json").read_bytes())["corpus"]["root"] == corpus.name
+
+
+def test_a_rescoring_names_the_option_that_chooses_the_score(world, run, tmp_path):
+    corpus, _ = world
+    words = ("--text-field", "body of it", "--runner", "loop", "--score", "lexicon", "gopher", "--limit", 20)
+    assert run("screen", corpus, *words, "--out", tmp_path / "two")[0] == 0
+    code, _, err = run("rescore", tmp_path / "two", corpus, "--score", "toxicity", "--out", tmp_path / "new")
+    assert code == 2
+    assert "--before: gopher, lexicon" in err

@@ -110,7 +110,8 @@ def rescore(
     store = source if isinstance(source, ScoreStore) else ScoreStore.open(source)
     if before is None:
         if len(store.labels) != 1:
-            raise AntivenomError(f"{store.folder} holds several scorers", f"name one of: {', '.join(store.labels)}")
+            mend = f"name one of them with --before: {', '.join(store.labels)}"
+            raise AntivenomError(f"{store.folder} holds several scorers", mend)
         before = store.labels[0]
     old = _identity_of(store, before)
     if Path(out).resolve() in (store.folder.resolve(), store.folder.resolve().parent):
