@@ -36,7 +36,7 @@ __all__ = [
     "table",
 ]
 
-LIMIT = 0x32000
+LIMIT = 0x33480
 """Code points from here on (private use, variation selectors) have no flags."""
 
 SPACE = 1 << 0  # str.isspace
@@ -77,7 +77,7 @@ CASELESS = """591-5f4 620-64a 66e-6d5 6e5-6ff 750-77f 8a0-8bd 900-97f 980-9ff b8
 3040-30ff 31c0-31ef 3200-33ff 3400-4dbf 4e00-9fff ac00-d7af f900-faff fb1d-fb4f fb50-fbb1 fbd3-fd3d fd50-fdc7 fdf0-fdfb
 fe30-fe4f fe70-fefc 1f200-1f2ff 20000-2ebef 2f800-2fa1f"""
 IDEOGRAPHS = (range(0x3400, 0x4DC0), range(0x4E00, 0xA000))
-RARE_IDEOGRAPHS = range(0x20000, 0x33480)  # with gaps that close from one version of Unicode to the next
+RARE_IDEOGRAPHS = range(0x20000, LIMIT)  # with gaps that close from one version of Unicode to the next
 
 
 def ranges(text: str) -> np.ndarray:
