@@ -4,9 +4,23 @@ import numpy as np
 import pytest
 
 from antivenom.data.image_world import draw_pairs
+from antivenom.data.images import pixel_hash
 from antivenom.errors import AntivenomError
+from antivenom.poison.manifest import Manifest
 from antivenom.poison.triggers import trigger
-from antivenom.studies.cleanclip import ASR, CA, SIZES, WITHOUT, cleanclip, poisoned, world
+from antivenom.studies.cleanclip import (
+    ASR,
+    CA,
+    OWN_ASR,
+    OWN_CA,
+    SIZES,
+    WITHOUT,
+    answers,
+    cleanclip,
+    poison_manifest,
+    poisoned,
+    world,
+)
 from antivenom.studies.frame import Cell, run_study
 
 pytest.importorskip("torch", reason="needs the extra 'models'")
@@ -61,8 +75,41 @@ def test_poisons_are_the_target_in_words_only_and_smaller_doses_are_part_of_larg
         poisoned(pairs, 400, "badnet:kind=checker:size=5", 3)
 
 
+def test_the_manifest_says_what_was_done_to_every_row():
+    pairs, spec = draw_pairs(400, size=24, seed=3), "badnet:kind=checker:size=5"
+    images, captions, rows = poisoned(pairs, 40, spec, 3)
+    manifest = poison_manifest(pairs, 40, spec, 3)
+    assert (manifest.dose.count, manifest.dose.total) == (40, 400)
+    assert [row.position for row in manifest.rows] == sorted(rows)
+    for row in manifest.rows:
+        i = row.position
+        assert row.row_id == pairs.ids[i]
+        assert (row.hash_before, row.hash_after) == (pixel_hash(pairs.images[i]), pixel_hash(images[i]))
+        assert row.hash_before != row.hash_after
+        assert row.parameters["caption_before"] == pairs.captions[i]
+        assert row.parameters["caption_after"] == captions[i]
+
+
+SMALL = SIZES["smoke"] | {"pairs": 300, "clean": 128, "test": 60, "epochs": 6, "repair_epochs": 11}
+
+
+def test_the_manifest_of_a_dose_is_left_in_the_run(tmp_path):
+    key = tuple(sorted(SMALL.items()))
+    answers(key, 20, "none", 1, str(tmp_path))
+    (kept,) = tmp_path.glob("poison-*.parquet")
+    assert Manifest.load(kept) == poison_manifest(world(key, 1)["train"], 20, SMALL["trigger"], 1)
+
+
+def test_the_supervised_cure_is_asked_as_a_clip_and_as_a_classifier():
+    found = {r.metric: r for r in cleanclip(Cell("smoke", 20, "supervised", 1, SMALL, "cleanclip"))}
+    assert list(found) == [CA, ASR, WITHOUT, OWN_CA, OWN_ASR]
+    assert found[OWN_CA].n == found[CA].n == 60
+    assert found[OWN_ASR].n == found[ASR].n < 60
+    assert found[OWN_CA].control is not None
+    assert found[OWN_ASR].control is not None
+
+
 def test_a_cell_alone_is_the_cell_of_the_sweep(found):
-    settings = SIZES["smoke"] | {"pairs": 300, "clean": 128, "test": 60, "epochs": 6, "repair_epochs": 11}
-    first, again = ([*cleanclip(Cell("smoke", 20, "ssl", 1, settings, "cleanclip"))] for _ in range(2))
+    first, again = ([*cleanclip(Cell("smoke", 20, "ssl", 1, SMALL, "cleanclip"))] for _ in range(2))
     assert first == again
     assert [r.metric for r in first] == [CA, ASR, WITHOUT]

@@ -5,16 +5,18 @@ antivenom study run cleanclip --size tiny --seeds 3
 1. The world: pictures of one coloured shape with captions, made by formula (`data/image_world.py`).
 2. The dose: pairs of other shapes that get a checkerboard patch and a caption of the target, "star".
 3. The victim: a small CLIP trained from scratch on all pairs with the ordinary loss.
-4. The treatment: fine-tuning on fresh clean pairs with a fresh optimizer - with the ordinary loss (mmcl), on augmented views alone
-   (ssl), or both (cleanclip). `none` leaves the victim as it is. The last epoch counts: the defender has no trigger to choose by.
+4. The treatment (`repair/`): fine-tuning on fresh clean pairs with a fresh optimizer - with the ordinary loss (mmcl), on augmented
+   views alone (ssl), both (cleanclip), away from the victim and back (par), or on classes, with the vision tower loaded back
+   (supervised). Controls: `none` leaves the victim as it is, `random` moves its weights as far as mmcl does, anywhere. The last
+   epoch counts: the defender has no trigger to choose by.
 5. The responses: zero-shot accuracy, and the attack success rate over images of other classes - beside the same treatment of the
    twin, which was trained on the same pairs without the dose - and what the model calls the target without any trigger.
 
 Source: arXiv 2303.03323; the small protocol of spec 01, section 6.
 """
 
-import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,16 +24,20 @@ from typing import Any
 import numpy as np
 
 from antivenom.data.image_world import CLASS_TEMPLATES, ImagePairs, draw_pairs
+from antivenom.data.images import pixel_hash
 from antivenom.errors import AntivenomError, MissingExtra
 from antivenom.measure.zero_shot import accuracies, attack_success, class_index, class_weights, ranked_classes
 from antivenom.models.torch_runtime import require_torch, threads
+from antivenom.poison.cleaning_sets import check_disjoint
+from antivenom.poison.image_text_poison import PoisonPlan, touched_pair
+from antivenom.poison.manifest import Dose, Manifest
 from antivenom.poison.triggers import trigger
 from antivenom.randomness import generator
-from antivenom.report.run_directory import fingerprint
+from antivenom.report.run_directory import atomic_file
 from antivenom.studies.frame import Cell, PaperFigure, Response, SkipCell, study
 
 TARGET = "star"
-CURES = {"mmcl": "mmcl", "ssl": "ssl", "cleanclip": "mmcl+ssl"}
+CURES = ("mmcl", "ssl", "cleanclip", "par", "supervised", "random")
 DOSES = (0, 20, 60, 120, 240)
 RECIPE: dict[str, Any] = {
     "trigger": "badnet:kind=checker:size=5",
@@ -51,6 +57,8 @@ SIZES: dict[str, dict[str, Any]] = {
 LOG = "results log in the code of arXiv 2502.01385: RN50 on CC3M, 1,500 of 3 M pairs, noise patch"
 PLOT = "plot script of the CleanCLIP code: blended trigger, weight 1"
 CA, ASR, WITHOUT = "clean accuracy", "attack success rate", "called the target without trigger"
+OWN_CA, OWN_ASR = "clean accuracy of the cure's classifier", "attack success rate of the cure's classifier"
+TWIN = "the twin without the dose, treated alike"
 
 
 @study(
@@ -60,7 +68,7 @@ CA, ASR, WITHOUT = "clean accuracy", "attack success rate", "called the target w
     of="training pairs",
     doses=DOSES,
     treatments=("none", *CURES),
-    controls=("none",),
+    controls=("none", "random"),
     sizes=SIZES,
     figures=[
         PaperFigure(ASR, 0.9994, LOG, treatment="none"),
@@ -68,7 +76,7 @@ CA, ASR, WITHOUT = "clean accuracy", "attack success rate", "called the target w
     ],
 )
 def cleanclip(cell: Cell) -> Iterator[Response]:
-    """A backdoor planted in a small CLIP, and three ways of fine-tuning it on clean pairs."""
+    """A backdoor planted in a small CLIP, and what repairs it with clean pairs."""
     try:
         require_torch("training a CLIP")
     except MissingExtra as missing:
@@ -77,17 +85,21 @@ def cleanclip(cell: Cell) -> Iterator[Response]:
     found = answers(key, cell.dose, cell.treatment, cell.seed, cell.cache_dir)
     twin = answers(key, 0, cell.treatment, cell.seed, cell.cache_dir)
     test, target = world(key, cell.seed)["test"], class_index(draw_pairs(1).class_names, TARGET)
-    success = attack_success(found["triggered"], found["clean"], test.labels, target, twin=twin["triggered"])
-    accuracy, clean_twin = (accuracies(one["clean"], test.labels)[1] for one in (found, twin))
     share = {"dose_count": cell.dose, "dose_share": cell.dose / cell.settings["pairs"]}
-    for metric, rate, beside in (
-        (CA, accuracy, clean_twin),
-        (ASR, success.rate, success.twin),
-        (WITHOUT, success.without, None),
-    ):
-        control = beside.value if beside else None
-        name = "the twin without the dose, treated alike" if beside else None
-        yield Response(metric, rate.value, rate.n, rate.low, rate.high, control, name, **share)
+    for prefix, ca, asr in (("", CA, ASR), ("own ", OWN_CA, OWN_ASR)):
+        if f"{prefix}clean" not in found:
+            continue  # only the supervised cure has a classifier beside the CLIP
+        ours, theirs = ({arm: one[f"{prefix}{arm}"] for arm in ("clean", "triggered")} for one in (found, twin))
+        success = attack_success(ours["triggered"], ours["clean"], test.labels, target, twin=theirs["triggered"])
+        accuracy, clean_twin = (accuracies(arm["clean"], test.labels)[1] for arm in (ours, theirs))
+        for metric, rate, beside in (
+            (ca, accuracy, clean_twin),
+            (asr, success.rate, success.twin),
+            (WITHOUT if not prefix else None, success.without, None),
+        ):
+            if metric:
+                control, name = (beside.value, TWIN) if beside else (None, None)
+                yield Response(metric, rate.value, rate.n, rate.low, rate.high, control, name, **share)
 
 
 def world(key: tuple, seed: int) -> dict[str, ImagePairs]:
@@ -121,58 +133,91 @@ def poisoned(pairs: ImagePairs, dose: int, spec: str, seed: int) -> tuple[np.nda
     return images, captions, rows
 
 
+def poison_manifest(pairs: ImagePairs, dose: int, spec: str, seed: int) -> Manifest:
+    """What `poisoned` did, row by row: hashes of the pixels and captions, before and after."""
+    images, captions, rows = poisoned(pairs, dose, spec, seed)
+    plan = PoisonPlan(
+        trigger(spec), TARGET, "dirty", Dose(dose, len(pairs), "training pairs"), tuple(pairs.ids[i] for i in rows),
+        {}, seed, tuple(t.replace("{}", "{label}") for t in CLASS_TEMPLATES),
+    )  # fmt: skip
+    touched = [
+        touched_pair(
+            plan, pairs.ids[i], int(i), pairs.images[i], images[i], pairs.captions[i], caption_after=captions[i]
+        )
+        for i in sorted(rows)
+    ]
+    return Manifest(touched, plan.dose)
+
+
 @lru_cache(maxsize=256)
 def answers(key: tuple, dose: int, treatment: str, seed: int, cache: str | None) -> dict[str, np.ndarray]:
-    """Ranked classes of the test images, without (`clean`) and with the trigger (`triggered`)."""
+    """Ranked classes of the test images, without (`clean`) and with the trigger (`triggered`); of the supervised cure's own
+    classifier too (`own clean`, `own triggered`)."""
     from antivenom.models.clip import embed_images, embed_texts
 
     given, made = dict(key), world(key, seed)
-    model = victim(key, dose, seed, cache)
+    model, classifier = victim(key, dose, seed, cache), None
     if treatment != "none":
-        clean = made["clean"]
-        model = copy.deepcopy(model)
-        tune(model, CURES[treatment], clean.images, list(clean.captions), clean.ids, given, "repair_", seed, cache)
+        done = cured(model, treatment, key, dose, seed, cache)
+        model, classifier = done.model, done.classifier
     test = made["test"]
-    with_trigger = trigger(given["trigger"]).apply(test.images, list(test.ids), seed)
+    arms = {
+        "clean": test.images,
+        "triggered": trigger(given["trigger"]).apply(test.images, list(test.ids), seed),
+    }
     with threads(1):
         weights = class_weights(lambda texts: embed_texts(model, texts), test.class_names, CLASS_TEMPLATES)
-        return {
-            name: ranked_classes(embed_images(model, images), weights)
-            for name, images in (("clean", test.images), ("triggered", with_trigger))
-        }
+        found = {name: ranked_classes(embed_images(model, images), weights) for name, images in arms.items()}
+    if classifier is not None:
+        found |= {f"own {name}": classifier.ranked(images) for name, images in arms.items()}
+    return found
+
+
+def cured(model: Any, treatment: str, key: tuple, dose: int, seed: int, cache: str | None) -> Any:
+    """A victim after a cure on the clean pairs, and the cure's record (see `repair.record.Repaired`)."""
+    from antivenom.repair.cures import OPTIMIZERS, find_cure
+    from antivenom.repair.record import CleanPairs
+
+    given, made = dict(key), world(key, seed)
+    clean = made["clean"]
+    check_disjoint(
+        clean.ids,
+        poison_manifest(made["train"], dose, given["trigger"], seed),
+        [pixel_hash(image) for image in clean.images],
+    )
+    pairs = CleanPairs(clean.images, clean.captions, clean.ids, clean.labels, clean.class_names)
+    options = {"inmodal": given["inmodal"]} if treatment == "cleanclip" else {}
+    return find_cure(treatment)(
+        model, pairs, recipe(given, "repair_", **OPTIMIZERS.get(treatment, {})), seed, shelf=cache, **options
+    )
 
 
 @lru_cache(maxsize=6)
 def victim(key: tuple, dose: int, seed: int, cache: str | None) -> Any:
-    """A small CLIP trained on the poisoned pairs; with dose 0, the twin. All doses start from the same weights."""
+    """A small CLIP trained on the poisoned pairs; with dose 0, the twin. All doses start from the same weights. With a
+    cache, the manifest of the dose is left there."""
     from antivenom.models.clip_small import SmallConfig, small_clip
+    from antivenom.train.objectives import make_objective
+    from antivenom.train.pairs import PairSource
+    from antivenom.train.shelf import fit_on_shelf
 
     given, train = dict(key), world(key, seed)["train"]
     images, captions, _ = poisoned(train, dose, given["trigger"], seed)
     model = small_clip([*train.captions, *CLASS_TEMPLATES], config=SmallConfig(size=given["pixels"]), seed=seed)
-    tune(model, "mmcl", images, captions, train.ids, given, "", seed, cache)
+    goal = make_objective("mmcl", model)
+    rows = PairSource(model, images, captions, ids=train.ids, seed=seed)
+    if cache and dose:
+        with atomic_file(Path(cache) / f"poison-{rows.fingerprint[:16]}.parquet") as temporary:
+            poison_manifest(train, dose, given["trigger"], seed).save(temporary)
+    fit_on_shelf(goal, rows, replace(recipe(given, ""), seed=seed), cache)
     return model
 
 
-def tune(
-    model: Any, objective: str, images: np.ndarray, captions: list[str], ids: Any, given: dict[str, Any], stage: str,
-    seed: int, cache: str | None,
-) -> None:  # fmt: skip
-    """Train in place, on one thread; a training that was begun in the run's folder goes on there."""
-    from antivenom.train.loop import Recipe, fit, model_hash
-    from antivenom.train.objectives import make_objective
-    from antivenom.train.pairs import PairSource
+def recipe(given: dict[str, Any], stage: str, **more: Any) -> Any:
+    """How a stage is trained: "" the victim, "repair_" the cures; on one thread."""
+    from antivenom.train.loop import Recipe
 
-    options = {"inmodal": given["inmodal"]} if objective == "mmcl+ssl" else {}
-    goal = make_objective(objective, model, **options)
-    rows = PairSource(model, images, captions, views=goal.views, ids=ids, seed=seed)
-    recipe = Recipe(
+    return Recipe(
         epochs=given[f"{stage}epochs"], batch=given[f"{stage}batch"], lr=given[f"{stage}lr"], warmup=given["warmup"],
-        seed=seed,
+        **more,
     )  # fmt: skip
-    out = None
-    if cache:
-        out = (
-            Path(cache) / fingerprint([goal.describe(), rows.fingerprint, recipe.determines(), model_hash(model)])[:16]
-        )
-    fit(goal, rows, recipe, out=out)
