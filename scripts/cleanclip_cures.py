@@ -9,7 +9,7 @@ figures and chooses nothing for it.
 import argparse
 
 from antivenom.measure.zero_shot import accuracies, attack_success, class_index
-from antivenom.studies.cleanclip import SIZES, TARGET, answers, world
+from antivenom.studies.cleanclip import CURES, SIZES, TARGET, answers, world
 
 CHANGES = {
     "as the study": {},
@@ -27,11 +27,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--dose", type=int, default=120)
     parser.add_argument("--size", default="tiny", choices=list(SIZES))
+    parser.add_argument("--treatments", nargs="+", default=["mmcl", "cleanclip"], choices=CURES)
+    parser.add_argument("--changes", nargs="+", default=list(CHANGES), choices=list(CHANGES))
     parser.add_argument("--cache", help="folder in which trainings are kept")
     args = parser.parse_args()
-    for name, change in CHANGES.items():
-        for treatment in ("mmcl", "cleanclip"):
-            if treatment == "mmcl" and "inmodal" in change:
+    for name in args.changes:
+        change = CHANGES[name]
+        for treatment in args.treatments:
+            if treatment != "cleanclip" and "inmodal" in change:
                 continue
             found = []
             for seed in range(args.seeds):
