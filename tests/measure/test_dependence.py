@@ -150,7 +150,7 @@ def test_the_heat_map_scales_columns_by_their_maximum():
     assert len(values) == 4 * 3
     by = {(v["train"], v["test"]): v for v in values}
     assert by["a", "a"]["scaled"] == pytest.approx(1)
-    assert max(abs(v["scaled"]) for v in values if v["test"] == "c") == pytest.approx(1)
+    assert max(abs(v["scaled"] or 0) for v in values if v["test"] == "c") == pytest.approx(1)
     assert by["b", "a"]["scaled"] is None
     assert by["b", "a"]["label"] == ""
     assert by["a", "c"]["label"].endswith("*")
