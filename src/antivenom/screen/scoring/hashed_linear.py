@@ -181,6 +181,10 @@ class HashedLinear:
     def logits(self, units: TextUnits) -> np.ndarray:
         """z of every unit, float64, not yet calibrated."""
         sums, counts = features.sums(units, self.weights, self.bits, self.word_ngrams, self.char_ngrams)
+        return self.logits_of(sums, counts)
+
+    def logits_of(self, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """z from the sums of weights and the numbers of features, both (n, 2): words, characters."""
         parts = sums * self.scale / np.maximum(counts, 1) ** self.power
         return self.bias + parts.sum(axis=1)
 

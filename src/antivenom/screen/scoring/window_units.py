@@ -5,6 +5,7 @@ import pyarrow as pa
 from numba import njit
 
 from antivenom.data.words import WordTable, fold_stream, text_buffers
+from antivenom.screen.scoring.byte_bits import ODD, SPACE, ascii_table, byte_bits, clear_from, first_set
 from antivenom.screen.scoring.hashed_linear import TextUnits
 from antivenom.screen.scoring.windows import Windows
 
@@ -22,7 +23,11 @@ _LEAD[[0xC2, 0xE1, 0xE2, 0xE3]] = PERHAPS
 
 
 def window_units(
-    texts: pa.LargeStringArray, table: WordTable, windows: Windows, letters: np.ndarray | None = None
+    texts: pa.LargeStringArray,
+    table: WordTable,
+    windows: Windows,
+    letters: np.ndarray | None = None,
+    lanes: np.ndarray | None = None,
 ) -> tuple[TextUnits, np.ndarray]:
     """The windows of all texts as units to be scored, and the row each belongs to (int64, rising).
 
@@ -33,6 +38,7 @@ def window_units(
         table: their words.
         windows: how to cut.
         letters: `fold_stream` of the texts, where it is at hand.
+        lanes: `byte_bits` of the texts, where they are at hand.
     """
     letters = fold_stream(texts)[0] if letters is None else letters
     n = len(texts)
@@ -41,7 +47,8 @@ def window_units(
     data, offsets = text_buffers(texts)
     room = n + int((offsets[-1] - offsets[0]) // (2 * (windows.size - windows.overlap))) + 1
     first, last, owner = (np.empty(room, np.int64) for _ in range(3))
-    cut = windows.size, windows.overlap, _LEAD, _SPACES
+    lanes = byte_bits(data, offsets, ascii_table()) if lanes is None else lanes
+    cut = lanes[SPACE], lanes[ODD], windows.size, windows.overlap, _LEAD, _SPACES
     count = _windows(data, offsets, table.starts, table.row_offsets, *cut, first, last, owner)
     return TextUnits(table, letters, first[:count], last[:count]), owner[:count]
 
@@ -62,7 +69,7 @@ def _space(data, at, end, wide):
 
 
 @njit(cache=True, nogil=True)
-def _windows(data, offsets, starts, row_offsets, size, overlap, lead, wide, first, last, owner):
+def _windows(data, offsets, starts, row_offsets, space, odd, size, overlap, lead, wide, first, last, owner):
     count = 0
     step = size - overlap
     longest = 0
@@ -74,7 +81,17 @@ def _windows(data, offsets, starts, row_offsets, size, overlap, lead, wide, firs
         low, high = row_offsets[row], row_offsets[row + 1]
         begin, end = offsets[row], offsets[row + 1]
         tokens = 0
-        if end - begin > 2 * size - 2:  # a shorter text has no more than `size` tokens
+        from_, to = begin - offsets[0], end - offsets[0]
+        short = end - begin <= 2 * size - 2  # no more than `size` tokens
+        if not short and first_set(odd, from_, to) >= to:  # no white space but the usual: by its bits
+            at = clear_from(space, from_, to)
+            while at < to:
+                begins[tokens] = at - from_
+                at = first_set(space, at, to)
+                ends[tokens] = at - from_
+                tokens += 1
+                at = clear_from(space, at, to)
+        elif not short:
             at = begin
             closed = 0
             inside = np.int64(0)

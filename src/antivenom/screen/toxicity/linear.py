@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from antivenom.data.rows import Batch, batch_of
-from antivenom.data.words import fold_stream, hash_words
+from antivenom.data.words import text_buffers
+from antivenom.screen.scoring.byte_bits import byte_bits
 from antivenom.screen.scoring.fit_distinct import fit_distinct
 from antivenom.screen.scoring.hashed_features import LONGEST_WORD
 from antivenom.screen.scoring.hashed_linear import HashedLinear
@@ -22,12 +22,12 @@ from antivenom.screen.scoring.labelled import require_model
 from antivenom.screen.scoring.scorer import Evidence, Identity, Scores
 from antivenom.screen.scoring.window_units import window_units
 from antivenom.screen.scoring.windows import Windows
+from antivenom.screen.scoring.word_sums import ScannedWords, scan_words, window_sums
 from antivenom.screen.toxicity.lexicon import WordList, learn_words
-from antivenom.screen.toxicity.obfuscation import find_disguised, undo, undo_rows
+from antivenom.screen.toxicity.obfuscation import disguise_table, find_disguised, undo, undo_rows
 
 __all__ = ["ToxicityLinear", "explain_windows", "score_windows"]
 
-LATIN = 0x250  # code points of folded Latin letters end below
 LEAST_KNOWN = 0.2
 MOSTLY_KNOWN = 0.8
 STRONGEST = 10
@@ -131,30 +131,22 @@ def score_windows(model: HashedLinear, listed: WordList | None, windows: Windows
     Cannot be scored: rows without letters or with a single one, rows that are runs of more than 48 letters (base64), and rows
     fewer than a fifth of whose letters are Latin, the only script such a model was trained on.
     """
-    texts, table, n = batch.texts, batch.words, len(batch)
-    letters, letter_offsets = fold_stream(texts)
-    units, owner = window_units(texts, table, windows, letters)
-    p = model.probability(model.logits(units))
-    p[units.first == units.last] = np.nan
+    texts, n = batch.texts, len(batch)
+    data, offsets = text_buffers(texts)
+    lanes = byte_bits(data, offsets, disguise_table())
+    words, p, owner = _window_scores(model, windows, texts, lanes)
     values = windows.join(p, owner, n)
-
-    total, latin = _letters(letters, letter_offsets)
-    long = np.where(table.lengths > LONGEST_WORD, table.lengths, 0)
-    run = _per_row(long, table.row_offsets)
-    size = np.diff(letter_offsets)
-    known = latin / np.maximum(total, 1)
+    total, run, size = words.letters, words.run, words.size
+    known = words.latin / np.maximum(total, 1)
     n_windows = np.bincount(owner, minlength=n)
 
     undone = np.zeros(n, np.int64)
-    marks = listed.words if listed is not None else np.zeros(0, np.uint64)
-    found = find_disguised(texts, marks)
-    if len(found):
+    if listed is not None and len(found := find_disguised(texts, listed.words, lanes)):
         undone = np.bincount(found.row, minlength=n)
         rows, plain = undo_rows(texts, found)
-        second, second_owner = window_units(plain, hash_words(plain), windows)
-        values[rows] = np.fmax(
-            values[rows], windows.join(model.probability(model.logits(second)), second_owner, len(rows))
-        )
+        again = byte_bits(*text_buffers(plain), disguise_table())
+        _, second, second_owner = _window_scores(model, windows, plain, again)
+        values[rows] = np.fmax(values[rows], windows.join(second, second_owner, len(rows)))
 
     reasons = [""] * n
     for row in np.flatnonzero(
@@ -202,19 +194,13 @@ def explain_windows(model: HashedLinear, listed: WordList | None, windows: Windo
     return hidden[:STRONGEST] + shares
 
 
-@njit(cache=True, nogil=True)
-def _letters(letters, offsets):
-    """Letters of every row (digits are none), and the Latin ones among them."""
-    out = np.zeros((2, len(offsets) - 1), np.int64)
-    for row in range(len(offsets) - 1):
-        for at in range(offsets[row], offsets[row + 1]):
-            letter = letters[at] > 57 or letters[at] < 48
-            out[0, row] += letter
-            out[1, row] += letter and letters[at] < LATIN
-    return out
-
-
-def _per_row(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Sums of stretches of an array."""
-    sums = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
-    return sums[offsets[1:]] - sums[offsets[:-1]]
+def _window_scores(
+    model: HashedLinear, windows: Windows, texts: pa.LargeStringArray, lanes: np.ndarray
+) -> tuple[ScannedWords, np.ndarray, np.ndarray]:
+    """The words of a column, P(toxic) of every window (NaN for one without words), and the row each belongs to."""
+    words = scan_words(texts, model.weights, model.char_ngrams, lanes)
+    units, owner = window_units(texts, words.table, windows, np.zeros(0, np.uint32), lanes)
+    sums = window_sums(words, units.first, units.last, model.weights, model.word_ngrams)
+    p = model.probability(model.logits_of(*sums))
+    p[units.first == units.last] = np.nan
+    return words, p, owner

@@ -10,14 +10,17 @@ after the other, letters said three times or more, and one or two letters hidden
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
 from numba import njit
 
 from antivenom.data.words import LIMIT, MIX, PRIME, SEED, _tables, text_buffers
+from antivenom.screen.scoring.byte_bits import SPACE, ascii_table, byte_bits
+from antivenom.screen.toxicity.idle_tokens import INNER_EDGE, INNER_SIGN, idle_bytes, perhaps_disguised
 
-__all__ = ["Disguises", "Found", "find_disguised", "undo", "undo_rows"]
+__all__ = ["Disguises", "Found", "disguise_table", "find_disguised", "undo", "undo_rows"]
 
 LONGEST = 32  # letters of a token that is looked at
 LOOKALIKES = {
@@ -37,6 +40,7 @@ TOP = np.uint64(64 - 14)
 LETTER, SIGN, DIGIT, STAR, MARK, STOP = 1, 2, 3, 4, 5, 6
 
 
+@cache
 def _classes() -> tuple[np.ndarray, np.ndarray]:
     """Class of every code point below LIMIT, and the Latin letter it stands for (0: none)."""
     kind, starts, flat = _tables()
@@ -57,6 +61,16 @@ def _classes() -> tuple[np.ndarray, np.ndarray]:
     for character, stands in SIGNS.items():
         plain[ord(character)] = ord(stands)
     return group, plain
+
+
+@cache
+def disguise_table() -> np.ndarray:
+    """`ascii_table` with the signs that a disguised word can hold: those that are stripped from a token's edges, and others."""
+    group, table = _classes()[0], ascii_table()
+    for byte in range(128):
+        if group[byte] in (SIGN, DIGIT, STAR, MARK):
+            table[byte] |= np.uint64(1 << (INNER_EDGE if chr(byte) in EDGES else INNER_SIGN))
+    return table
 
 
 @dataclass
@@ -93,25 +107,23 @@ class Found:
     word: str
 
 
-_CLASSES: list[tuple[np.ndarray, np.ndarray]] = []
-
-
-def find_disguised(texts: pa.LargeStringArray, words: np.ndarray) -> Disguises:
+def find_disguised(texts: pa.LargeStringArray, words: np.ndarray, lanes: np.ndarray | None = None) -> Disguises:
     """Every disguised word of a list in a column of texts.
 
     Args:
         texts: the column.
         words: uint64, the sorted `hash_token` values of the list.
+        lanes: `byte_bits` of the column by `disguise_table`, where they are at hand.
     """
-    if not _CLASSES:
-        _CLASSES.append(_classes())
     data, offsets = text_buffers(texts)
+    lanes = byte_bits(data, offsets, disguise_table()) if lanes is None else lanes
+    places = lanes[SPACE], perhaps_disguised(lanes, offsets)
     # room for one in 64 bytes, more than text has: without it everything is read a second time
     room = 1024 + int(offsets[-1] - offsets[0]) // 64
     while True:
         found = np.empty((room, 4), np.int64)
         letters = np.empty((room, LONGEST + 1), np.uint8)
-        n = _find(data, offsets, *_CLASSES[0], _tables()[0], words, found, letters)
+        n = _find(data, offsets, *places, *_classes(), _tables()[0], words, found, letters)
         if n <= room:
             row, start, stop, word = found[:n].T
             return Disguises(row, start, stop, word, letters[:n])
@@ -136,11 +148,36 @@ def undo(text: str, words: np.ndarray) -> tuple[str, list[Found]]:
 
 def undo_rows(texts: pa.LargeStringArray, found: Disguises) -> tuple[np.ndarray, pa.LargeStringArray]:
     """The rows of a column that hold disguised words (int64, rising), and these rows with them written plainly."""
+    data, offsets = text_buffers(texts)
     rows, begins = np.unique(found.row, return_index=True)
     ends = np.append(begins[1:], len(found))
-    raw = (texts[int(row)].as_py().encode("utf-8", "surrogatepass") for row in rows)
-    plain = [_spelled_out(text, found, int(a), int(b)) for text, a, b in zip(raw, begins, ends)]
-    return rows, pa.array(plain, pa.large_string())
+    out_offsets = np.zeros(len(rows) + 1, np.int64)
+    # a word is never longer than LONGEST; most are shorter than what stands for them
+    room = int((offsets[rows + 1] - offsets[rows]).sum()) + LONGEST * len(found)
+    out = np.empty(room, np.uint8)
+    _write_plain(data, offsets, rows, begins, ends, found.start, found.stop, found.letters, out, out_offsets)
+    plain = pa.py_buffer(out[: out_offsets[-1]])
+    return rows, pa.LargeStringArray.from_buffers(len(rows), pa.py_buffer(out_offsets), plain)
+
+
+@njit(cache=True, nogil=True)
+def _write_plain(data, offsets, rows, begins, ends, starts, stops, letters, out, out_offsets):
+    count = 0
+    for i in range(len(rows)):
+        base = offsets[rows[i]]
+        at = base
+        for j in range(begins[i], ends[i]):
+            before = base + starts[j] - at
+            out[count : count + before] = data[at : at + before]
+            count += before
+            size = np.int64(letters[j, 0])
+            out[count : count + size] = letters[j, 1 : 1 + size]
+            count += size
+            at = base + stops[j]
+        left = offsets[rows[i] + 1] - at
+        out[count : count + left] = data[at : at + left]
+        count += left
+        out_offsets[i + 1] = count
 
 
 def _spelled_out(raw: bytes, found: Disguises, first: int, last: int) -> str:
@@ -234,51 +271,7 @@ def _match(letters, ones, n, stars, words, likely, trial, out):
 
 
 @njit(cache=True, nogil=True)
-def _idle_token(data, begin, end, group):
-    """Bytes of the token at `begin` where it is ASCII, longer than one, and surely no disguise: within its edges it is short, or
-    code, or letters none of which stands three times running; else 0."""
-    at = begin
-    left, right = -1, begin  # what the edges enclose
-    letters = True
-    last, times = 0, 0
-    while at < end:
-        byte = data[at]
-        if byte > 127:
-            return 0
-        if byte == 32 or 9 <= byte <= 13:
-            break
-        kind = group[byte]
-        if kind == LETTER:
-            low = byte | 32
-            times = times + 1 if low == last else 1
-            letters = letters and times < 3
-            last = low
-            if left < 0:
-                left = at
-            right = at + 1
-        elif not (_EDGES[byte] or kind == 0):
-            letters = False
-            last = 0
-            if left < 0:
-                left = at
-            right = at + 1
-        else:
-            last = 0
-        at += 1
-    if at - begin < 2:
-        return 0
-    if right - left < 3:
-        return at - begin
-    for i in range(left, right):
-        kind = group[data[i]]
-        if kind == 0 or kind == STOP:
-            return at - begin
-        letters = letters and kind == LETTER
-    return at - begin if letters else 0
-
-
-@njit(cache=True, nogil=True)
-def _find(data, offsets, group, plain, kind, words, found, spelled):
+def _find(data, offsets, space, perhaps, group, plain, kind, words, found, spelled):
     likely = np.zeros(1 << 14, np.bool_)  # by the first bits of a hash: most letters are no listed word
     for word in words:
         likely[word >> TOP] = True
@@ -292,6 +285,7 @@ def _find(data, offsets, group, plain, kind, words, found, spelled):
     run_at = np.empty(LONGEST, np.int64)
     none = np.zeros(LONGEST, np.bool_)
     count = 0
+    first = offsets[0]
     for row in range(len(offsets) - 1):
         base, end = offsets[row], offsets[row + 1]
         at = base
@@ -306,9 +300,10 @@ def _find(data, offsets, group, plain, kind, words, found, spelled):
             hidden = False
             last, times = 0, 0
             begin = at
-            size = _idle_token(data, at, end, group)
-            if size:
-                at += size  # the same outcome as below, without looking at its letters again
+            idle = idle_bytes(space, perhaps, at - first, end - first)
+            if idle:
+                at += idle  # the same outcome as below, without looking at their letters
+                size = 2
             while at < end and not (data[at] == 32 or 9 <= data[at] <= 13):
                 byte = data[at]
                 here = at
