@@ -1,6 +1,6 @@
-"""How the cures of study `cleanclip` depend on rate, clean pairs, batch and the weight of the SSL term, at one dose.
+"""How the cures of study `cleanclip` depend on rate, clean pairs, batch, trigger and the weight of the SSL term, at one dose.
 
-    python scripts/cleanclip_cures.py --seeds 3 --dose 120 --cache FOLDER
+    python scripts/cleanclip_cures.py --seeds 0 1 2 --dose 120 --cache FOLDER
 
 Prints clean accuracy and attack success rate of every seed. It looks at the trigger, as no defender can: it explains the study's
 figures and chooses nothing for it.
@@ -18,16 +18,20 @@ CHANGES = {
     "3,000 clean pairs": {"clean": 3_000},
     "3,000 clean pairs, rate 3e-3": {"clean": 3_000, "repair_lr": 3e-3},
     "weight 4": {"inmodal": 4.0},
+    "triangles": {"trigger": "badnet:kind=triangles:size=5"},
+    "stripes": {"trigger": "badnet:kind=stripes:size=5"},
+    "fixed noise patch": {"trigger": "badnet:kind=noise:size=5:fixed=true"},
+    "fresh noise patch": {"trigger": "badnet:kind=noise:size=5"},
 }
 
 
 def main() -> None:
     """Run them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="these seeds")
     parser.add_argument("--dose", type=int, default=120)
     parser.add_argument("--size", default="tiny", choices=list(SIZES))
-    parser.add_argument("--treatments", nargs="+", default=["mmcl", "cleanclip"], choices=CURES)
+    parser.add_argument("--treatments", nargs="+", default=["mmcl", "cleanclip"], choices=("none", *CURES))
     parser.add_argument("--changes", nargs="+", default=list(CHANGES), choices=list(CHANGES))
     parser.add_argument("--cache", help="folder in which trainings are kept")
     args = parser.parse_args()
@@ -37,7 +41,7 @@ def main() -> None:
             if treatment != "cleanclip" and "inmodal" in change:
                 continue
             found = []
-            for seed in range(args.seeds):
+            for seed in args.seeds:
                 key = tuple(sorted((SIZES[args.size] | change).items()))
                 test = world(key, seed)["test"]
                 got = answers(key, args.dose, treatment, seed, args.cache)

@@ -4,7 +4,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["summarise"]
+__all__ = ["NO_DIFFERENCE", "summarise"]
+
+NO_DIFFERENCE = "no difference"
+"""The control (0) of a response that is itself a difference: it can be negative, whatever this run's seeds say."""
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -30,7 +33,8 @@ def _summary(key: tuple, members: list[dict[str, Any]]) -> dict[str, Any]:
     if len(values) >= 3 and mean is not None:
         half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
         low, high = mean - half, mean + half
-        if all(m["low"] is not None and m["low"] >= 0 and m["high"] <= 1 for m in there):
+        rate = all(m["low"] is not None and m["low"] >= 0 and m["high"] <= 1 for m in there)
+        if rate and all(m.get("control_name") != NO_DIFFERENCE for m in there):
             low, high = max(0.0, low), min(1.0, high)  # a rate cannot leave [0, 1]
     return {
         "metric": key[0],

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import math
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -153,10 +154,11 @@ class Study:
 
     @property
     def source_hash(self) -> str:
-        """Hash of the study's own source file."""
+        """Hash of the study's own source file, and of those of other studies that it takes functions from."""
         module = inspect.getmodule(self.run)
         try:
             text = inspect.getsource(module if module and getattr(module, "__file__", None) else self.run)
+            text += "".join(inspect.getsource(other) for other in _studies_used(module))
         except (OSError, TypeError):  # declared in a session without a file
             code = self.run.__code__
             text = repr((code.co_code, code.co_consts, code.co_names))
@@ -164,6 +166,13 @@ class Study:
 
 
 STUDIES: dict[str, Study] = {}
+
+
+def _studies_used(module: Any) -> list[Any]:
+    """The modules of other studies whose functions a study's module has in hand, by name."""
+    declaring = {one.run.__module__ for one in STUDIES.values()} - {getattr(module, "__name__", "")}
+    used = {getattr(value, "__module__", None) for value in vars(module).values()} if module else set()
+    return [sys.modules[name] for name in sorted(declaring & {name for name in used if isinstance(name, str)})]
 
 
 def study(
