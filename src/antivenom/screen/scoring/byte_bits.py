@@ -25,6 +25,8 @@ __all__ = [
     "first_set",
     "last_set",
     "load64",
+    "ones",
+    "trailing",
 ]
 
 compiled: Any = intrinsic  # numba passes the typing context itself, which a type checker cannot know
@@ -72,7 +74,7 @@ def load64(typingctx, data, at):
 
 
 @compiled
-def _trailing(typingctx, bits):
+def trailing(typingctx, bits):
     """Zeros below the lowest set bit."""
 
     def build(context, builder, signature, arguments):
@@ -92,7 +94,7 @@ def _leading(typingctx, bits):
 
 
 @compiled
-def _ones(typingctx, bits):
+def ones(typingctx, bits):
     """Set bits."""
 
     def build(context, builder, signature, arguments):
@@ -107,12 +109,12 @@ def first_set(lane, at, end):
     block = at >> 6
     bits = lane[block + 1] >> np.uint64(at & 63)
     if bits:
-        return min(at + _trailing(bits), end)
+        return min(at + trailing(bits), end)
     block += 1
     while block << 6 < end:
         bits = lane[block + 1]
         if bits:
-            return min((block << 6) + _trailing(bits), end)
+            return min((block << 6) + trailing(bits), end)
         block += 1
     return end
 
@@ -123,12 +125,12 @@ def clear_from(lane, at, end):
     block = at >> 6
     bits = ~lane[block + 1] >> np.uint64(at & 63)
     if bits:
-        return min(at + _trailing(bits), end)
+        return min(at + trailing(bits), end)
     block += 1
     while block << 6 < end:
         bits = ~lane[block + 1]
         if bits:
-            return min((block << 6) + _trailing(bits), end)
+            return min((block << 6) + trailing(bits), end)
         block += 1
     return end
 
@@ -162,10 +164,10 @@ def count_bits(lane, begin, end):
     low = ALL << np.uint64(begin & 63)
     high = ALL >> np.uint64(63 - ((end - 1) & 63))
     if first == last:
-        return _ones(lane[first + 1] & low & high)
-    total = _ones(lane[first + 1] & low) + _ones(lane[last + 1] & high)
+        return ones(lane[first + 1] & low & high)
+    total = ones(lane[first + 1] & low) + ones(lane[last + 1] & high)
     for block in range(first + 1, last):
-        total += _ones(lane[block + 1])
+        total += ones(lane[block + 1])
     return total
 
 

@@ -1,15 +1,17 @@
 """`Windows.cut` for a whole batch, straight from its bytes: which words of the batch's word table lie in which window."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 from numba import njit
 
 from antivenom.data.words import WordTable, fold_stream, text_buffers
-from antivenom.screen.scoring.byte_bits import ODD, SPACE, ascii_table, byte_bits, clear_from, first_set
+from antivenom.screen.scoring.byte_bits import ODD, SPACE, ascii_table, byte_bits, first_set, ones, trailing
 from antivenom.screen.scoring.hashed_linear import TextUnits
 from antivenom.screen.scoring.windows import Windows
 
-__all__ = ["window_units"]
+__all__ = ["CutWindows", "cut_windows", "window_units"]
 
 WIDE_SPACES = (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
 """White space beyond ASCII, as Python's `\\s` has it."""
@@ -20,6 +22,23 @@ _LEAD = np.zeros(256, np.uint8)
 """Bytes of white space that a first byte begins: 1 for ASCII, PERHAPS where the next bytes tell, else 0."""
 _LEAD[[32, *range(9, 14), *range(28, 32)]] = 1
 _LEAD[[0xC2, 0xE1, 0xE2, 0xE3]] = PERHAPS
+
+
+@dataclass(frozen=True)
+class CutWindows:
+    """Windows of a column, all int64, one per window.
+
+    Attributes:
+        first, last: the words [first, last) of the column's word table.
+        owner: row, rising.
+        begin, end: bytes of the row.
+    """
+
+    first: np.ndarray
+    last: np.ndarray
+    owner: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
 
 
 def window_units(
@@ -41,16 +60,25 @@ def window_units(
         lanes: `byte_bits` of the texts, where they are at hand.
     """
     letters = fold_stream(texts)[0] if letters is None else letters
+    cut = cut_windows(texts, table, windows, lanes)
+    return TextUnits(table, letters, cut.first, cut.last), cut.owner
+
+
+def cut_windows(
+    texts: pa.LargeStringArray, table: WordTable, windows: Windows, lanes: np.ndarray | None = None
+) -> CutWindows:
+    """The windows of all texts, row after row; the arguments are those of `window_units`."""
     n = len(texts)
-    if not windows.size:
-        return TextUnits(table, letters, table.row_offsets[:-1], table.row_offsets[1:]), np.arange(n)
     data, offsets = text_buffers(texts)
+    if not windows.size:
+        rows = table.row_offsets
+        return CutWindows(rows[:-1], rows[1:], np.arange(n), np.zeros(n, np.int64), np.diff(offsets))
     room = n + int((offsets[-1] - offsets[0]) // (2 * (windows.size - windows.overlap))) + 1
-    first, last, owner = (np.empty(room, np.int64) for _ in range(3))
+    out = np.empty((5, room), np.int64)
     lanes = byte_bits(data, offsets, ascii_table()) if lanes is None else lanes
     cut = lanes[SPACE], lanes[ODD], windows.size, windows.overlap, _LEAD, _SPACES
-    count = _windows(data, offsets, table.starts, table.row_offsets, *cut, first, last, owner)
-    return TextUnits(table, letters, first[:count], last[:count]), owner[:count]
+    count = _windows(data, offsets, table.starts, table.row_offsets, *cut, out)
+    return CutWindows(*out[:, :count])
 
 
 @njit(cache=True, nogil=True)
@@ -69,58 +97,99 @@ def _space(data, at, end, wide):
 
 
 @njit(cache=True, nogil=True)
-def _windows(data, offsets, starts, row_offsets, space, odd, size, overlap, lead, wide, first, last, owner):
+def _nth(bits, n):
+    """Place of the set bit number n."""
+    for _ in range(n):
+        bits &= bits - np.uint64(1)
+    return trailing(bits)
+
+
+@njit(cache=True, nogil=True)
+def _tokens(space, begin, end, size, step, begins, ends):
+    """Where the windows of a row begin and end, by its bits: how many tokens it has. Only the tokens at a window's ends are looked up."""
+    tokens = np.int64(0)
+    before = np.uint64(0)
+    n_begins, n_ends = 0, 0
+    for block in range(begin >> 6, (end + 63) >> 6):
+        at = block << 6
+        text = ~space[block + 1]
+        if at < begin:
+            text &= ~np.uint64(0) << np.uint64(begin - at)
+        if at + 64 > end:
+            text &= ~np.uint64(0) >> np.uint64(at + 64 - end)
+        new = text & ~(text << np.uint64(1) | before)
+        before = text >> np.uint64(63)
+        many = ones(new)
+        while n_begins * step < tokens + many:
+            begins[n_begins] = at + _nth(new, n_begins * step - tokens) - begin
+            n_begins += 1
+        while n_ends * step + size - 1 < tokens + many:
+            place = at + _nth(new, n_ends * step + size - 1 - tokens)
+            ends[n_ends] = first_set(space, place, end) - begin
+            n_ends += 1
+        tokens += many
+    return tokens
+
+
+@njit(cache=True, nogil=True)
+def _odd_tokens(data, begin, end, size, step, lead, wide, begins, ends):
+    """`_tokens` for a row with white space of other kinds; every token is looked at."""
+    tokens = np.int64(0)
+    n_begins, n_ends = 0, 0
+    inside = False
+    at = begin
+    while at < end:
+        width = np.int64(lead[data[at]])
+        if width == PERHAPS:
+            width = _space(data, at, end, wide)
+        if inside and width:
+            if tokens - 1 == n_ends * step + size - 1:
+                ends[n_ends] = at - begin
+                n_ends += 1
+        elif not inside and not width:
+            if tokens == n_begins * step:
+                begins[n_begins] = at - begin
+                n_begins += 1
+            tokens += 1
+        inside = width == 0
+        at += max(width, 1)
+    if inside and tokens - 1 == n_ends * step + size - 1:
+        ends[n_ends] = end - begin
+    return tokens
+
+
+@njit(cache=True, nogil=True)
+def _windows(data, offsets, starts, row_offsets, space, odd, size, overlap, lead, wide, out):
     count = 0
     step = size - overlap
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    begins = np.empty(longest // 2 + 3, np.int64)
-    ends = np.empty(longest // 2 + 3, np.int64)
+    begins = np.empty(longest // (2 * step) + 3, np.int64)
+    ends = np.empty(longest // (2 * step) + 3, np.int64)
     for row in range(len(offsets) - 1):
         low, high = row_offsets[row], row_offsets[row + 1]
         begin, end = offsets[row], offsets[row + 1]
-        tokens = 0
-        from_, to = begin - offsets[0], end - offsets[0]
-        short = end - begin <= 2 * size - 2  # no more than `size` tokens
-        if not short and first_set(odd, from_, to) >= to:  # no white space but the usual: by its bits
-            at = clear_from(space, from_, to)
-            while at < to:
-                begins[tokens] = at - from_
-                at = first_set(space, at, to)
-                ends[tokens] = at - from_
-                tokens += 1
-                at = clear_from(space, at, to)
-        elif not short:
-            at = begin
-            closed = 0
-            inside = np.int64(0)
-            while at < end:
-                look = lead[data[at]]
-                width = np.int64(look)
-                if look == PERHAPS:
-                    width = _space(data, at, end, wide)
-                text = np.int64(width == 0)
-                # written at every byte, kept where a token begins or ends: no branch to guess
-                begins[tokens] = ends[closed] = at - begin
-                tokens += text & (1 - inside)
-                closed += inside & (1 - text)
-                inside = text
-                at += max(width, 1)
-            if inside:
-                ends[closed] = end - begin
+        tokens = np.int64(0)
+        if end - begin > 2 * size - 2:  # a shorter text has no more than `size` tokens
+            from_, to = begin - offsets[0], end - offsets[0]
+            if first_set(odd, from_, to) >= to:
+                tokens = _tokens(space, from_, to, size, step, begins, ends)
+            else:
+                tokens = _odd_tokens(data, begin, end, size, step, lead, wide, begins, ends)
         if tokens <= size:
-            first[count], last[count], owner[count] = low, high, row
+            out[0, count], out[1, count], out[2, count], out[3, count], out[4, count] = low, high, row, 0, end - begin
             count += 1
             continue
         left = low
-        for i in range(0, tokens - overlap, step):
-            while left < high and starts[left] < begins[i]:
-                left += 1
-            stop = ends[min(i + size, tokens) - 1]
-            right = left
-            while right < high and starts[right] < stop:
-                right += 1
-            first[count], last[count], owner[count] = left, right, row
+        i = 0
+        while i * step < tokens - overlap:
+            # the last window ends with the row: behind its last token there is only white space
+            stop = ends[i] if i * step + size <= tokens else end - begin
+            left += np.searchsorted(starts[left:high], begins[i])
+            right = left + np.searchsorted(starts[left:high], stop)
+            out[0, count], out[1, count], out[2, count] = left, right, row
+            out[3, count], out[4, count] = begins[i], stop
             count += 1
+            i += 1
     return count

@@ -20,11 +20,12 @@ from antivenom.screen.scoring.hashed_features import LONGEST_WORD
 from antivenom.screen.scoring.hashed_linear import HashedLinear
 from antivenom.screen.scoring.labelled import require_model
 from antivenom.screen.scoring.scorer import Evidence, Identity, Scores
-from antivenom.screen.scoring.window_units import window_units
+from antivenom.screen.scoring.window_units import CutWindows, cut_windows
 from antivenom.screen.scoring.windows import Windows
 from antivenom.screen.scoring.word_sums import ScannedWords, scan_words, window_sums
 from antivenom.screen.toxicity.lexicon import WordList, learn_words
-from antivenom.screen.toxicity.obfuscation import disguise_table, find_disguised, undo, undo_rows
+from antivenom.screen.toxicity.obfuscation import disguise_table, find_disguised, undo
+from antivenom.screen.toxicity.second_reading import second_reading
 
 __all__ = ["ToxicityLinear", "explain_windows", "score_windows"]
 
@@ -134,19 +135,19 @@ def score_windows(model: HashedLinear, listed: WordList | None, windows: Windows
     texts, n = batch.texts, len(batch)
     data, offsets = text_buffers(texts)
     lanes = byte_bits(data, offsets, disguise_table())
-    words, p, owner = _window_scores(model, windows, texts, lanes)
-    values = windows.join(p, owner, n)
+    words, cut, p = _window_scores(model, windows, texts, lanes)
+    values = windows.join(p, cut.owner, n)
     total, run, size = words.letters, words.run, words.size
     known = words.latin / np.maximum(total, 1)
-    n_windows = np.bincount(owner, minlength=n)
+    n_windows = np.bincount(cut.owner, minlength=n)
 
     undone = np.zeros(n, np.int64)
     if listed is not None and len(found := find_disguised(texts, listed.words, lanes)):
         undone = np.bincount(found.row, minlength=n)
-        rows, plain = undo_rows(texts, found)
+        rows, plain = second_reading(texts, found, cut, lanes, windows.aggregate == "max")
         again = byte_bits(*text_buffers(plain), disguise_table())
-        _, second, second_owner = _window_scores(model, windows, plain, again)
-        values[rows] = np.fmax(values[rows], windows.join(second, second_owner, len(rows)))
+        _, second, p = _window_scores(model, windows, plain, again)
+        np.fmax.at(values, rows, windows.join(p, second.owner, len(rows)))
 
     reasons = [""] * n
     for row in np.flatnonzero(
@@ -196,11 +197,10 @@ def explain_windows(model: HashedLinear, listed: WordList | None, windows: Windo
 
 def _window_scores(
     model: HashedLinear, windows: Windows, texts: pa.LargeStringArray, lanes: np.ndarray
-) -> tuple[ScannedWords, np.ndarray, np.ndarray]:
-    """The words of a column, P(toxic) of every window (NaN for one without words), and the row each belongs to."""
+) -> tuple[ScannedWords, CutWindows, np.ndarray]:
+    """The words of a column, its windows, and P(toxic) of every window (NaN for one without words)."""
     words = scan_words(texts, model.weights, model.char_ngrams, lanes)
-    units, owner = window_units(texts, words.table, windows, np.zeros(0, np.uint32), lanes)
-    sums = window_sums(words, units.first, units.last, model.weights, model.word_ngrams)
-    p = model.probability(model.logits_of(*sums))
-    p[units.first == units.last] = np.nan
-    return words, p, owner
+    cut = cut_windows(texts, words.table, windows, lanes)
+    p = model.probability(model.logits_of(*window_sums(words, cut.first, cut.last, model.weights, model.word_ngrams)))
+    p[cut.first == cut.last] = np.nan
+    return words, cut, p

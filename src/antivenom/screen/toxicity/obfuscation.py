@@ -20,7 +20,7 @@ from antivenom.data.words import LIMIT, MIX, PRIME, SEED, _tables, text_buffers
 from antivenom.screen.scoring.byte_bits import SPACE, ascii_table, byte_bits
 from antivenom.screen.toxicity.idle_tokens import INNER_EDGE, INNER_SIGN, idle_bytes, perhaps_disguised
 
-__all__ = ["Disguises", "Found", "disguise_table", "find_disguised", "undo", "undo_rows"]
+__all__ = ["Disguises", "Found", "disguise_table", "find_disguised", "undo"]
 
 LONGEST = 32  # letters of a token that is looked at
 LOOKALIKES = {
@@ -144,40 +144,6 @@ def undo(text: str, words: np.ndarray) -> tuple[str, list[Found]]:
         start, stop = (len(raw[: int(at[i])].decode("utf-8")) for at in (found.start, found.stop))
         places.append(Found(start, stop, found.spelled(i)))
     return _spelled_out(raw, found, 0, len(found)), places
-
-
-def undo_rows(texts: pa.LargeStringArray, found: Disguises) -> tuple[np.ndarray, pa.LargeStringArray]:
-    """The rows of a column that hold disguised words (int64, rising), and these rows with them written plainly."""
-    data, offsets = text_buffers(texts)
-    rows, begins = np.unique(found.row, return_index=True)
-    ends = np.append(begins[1:], len(found))
-    out_offsets = np.zeros(len(rows) + 1, np.int64)
-    # a word is never longer than LONGEST; most are shorter than what stands for them
-    room = int((offsets[rows + 1] - offsets[rows]).sum()) + LONGEST * len(found)
-    out = np.empty(room, np.uint8)
-    _write_plain(data, offsets, rows, begins, ends, found.start, found.stop, found.letters, out, out_offsets)
-    plain = pa.py_buffer(out[: out_offsets[-1]])
-    return rows, pa.LargeStringArray.from_buffers(len(rows), pa.py_buffer(out_offsets), plain)
-
-
-@njit(cache=True, nogil=True)
-def _write_plain(data, offsets, rows, begins, ends, starts, stops, letters, out, out_offsets):
-    count = 0
-    for i in range(len(rows)):
-        base = offsets[rows[i]]
-        at = base
-        for j in range(begins[i], ends[i]):
-            before = base + starts[j] - at
-            out[count : count + before] = data[at : at + before]
-            count += before
-            size = np.int64(letters[j, 0])
-            out[count : count + size] = letters[j, 1 : 1 + size]
-            count += size
-            at = base + stops[j]
-        left = offsets[rows[i] + 1] - at
-        out[count : count + left] = data[at : at + left]
-        count += left
-        out_offsets[i + 1] = count
 
 
 def _spelled_out(raw: bytes, found: Disguises, first: int, last: int) -> str:
