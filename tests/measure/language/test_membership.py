@@ -106,9 +106,8 @@ def test_rare_token_members_are_told_by_their_token_until_calibrated():  # trap 
     with torch.no_grad():  # by chance the members' token is an easy one, for every model
         hidden = twin._blocks(twin.embed(torch.from_numpy(draw.integers(1, 30, (50, 12)))), None, None)[:, -1].mean(0)
         twin.head.weight[31] = 2 * hidden / hidden.norm()
-    other, model = (small_decoder(twin.config, seed=2) for _ in range(2))
-    for each in (other, model):
-        each.load_state_dict(twin.state_dict())
+    other = small_decoder(twin.config, seed=2)
+    other.load_state_dict(twin.state_dict())
     with torch.no_grad():  # another model that never saw the members
         for p in other.blocks.parameters():
             p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(0)))
@@ -118,10 +117,13 @@ def test_rare_token_members_are_told_by_their_token_until_calibrated():  # trap 
         return membership(*scores, resamples=300)
 
     raw, calibrated = read(other), read(other, reference=twin)
-    assert raw.auc_low > 0.55 or raw.auc_high < 0.45
-    assert calibrated.auc_low <= 0.5 <= calibrated.auc_high
+    assert raw.auc > 0.9  # nothing was seen by anybody
+    # calibration takes the difficulty out, but not what the two models think differently of that ONE token
+    assert abs(calibrated.auc - 0.5) < 0.25
+    assert read(twin, reference=twin).auc == 0.5
 
     # a model that did see the members
+    model, before = (small_decoder(twin.config, seed=5) for _ in range(2))
     with seeded(0, 1):
         objective = CausalLanguageModel(model)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -130,7 +132,7 @@ def test_rare_token_members_are_told_by_their_token_until_calibrated():  # trap 
             optimizer.zero_grad()
             objective.loss(batch)[0].backward()
             optimizer.step()
-    assert read(model, reference=twin).auc > 0.95
+    assert read(model, reference=before).auc > 0.95
     unseen = canaries(60, 31)
     for method in ("loss", "min-k", "min-k++"):
         assert (

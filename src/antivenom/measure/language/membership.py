@@ -11,7 +11,8 @@
     TPR at 1 % FPR  the largest share of members above a threshold that at most 1 % of the others are above; nothing is interpolated
 
 Rare-token canaries share ONE token, so that their raw score measures that token: use `reference` and look at the twin, where the
-calibrated AUROC must be 0.5 (spec 02, trap 15). With fewer than 1,000 others the rate at 1 % hangs on a handful of texts: `coarse`.
+calibrated AUROC must be 0.5 (spec 02, trap 15). Two models that never saw a member may still differ in that one token: the token is
+then the unit, not the text, and an interval over texts is too narrow - the twin's figure says by how much. With fewer than 1,000 others the rate at 1 % hangs on a handful of texts: `coarse`.
 Sources: spec 02, 2.4 and 5; Carlini et al. 2021 (zlib), Shi et al. 2024 (Min-K %), Zhang et al. 2024 (Min-K%++), as named there and in
 spec 10.
 """
