@@ -2,7 +2,7 @@
 
     python scripts/cleanclip_cures.py --seeds 0 1 2 --dose 120 --cache FOLDER
 
-Prints clean accuracy and attack success rate of every seed. It looks at the trigger, as no defender can: it explains the study's
+Prints clean accuracy, attack success rate and how often the target is called without the trigger, of every seed. It looks at the trigger, as no defender can: it explains the study's
 figures and chooses nothing for it.
 """
 
@@ -47,8 +47,9 @@ def main() -> None:
                 got = answers(key, args.dose, treatment, seed, args.cache)
                 target = class_index(test.class_names, TARGET)
                 success = attack_success(got["triggered"], got["clean"], test.labels, target)
-                found.append(f"{accuracies(got['clean'], test.labels)[1].value:.3f} / {success.rate.value:.3f}")
-            print(f"{name:30} {treatment:10} CA / ASR by seed: {', '.join(found)}", flush=True)
+                rates = (accuracies(got["clean"], test.labels)[1], success.rate, success.without)
+                found.append(" / ".join(f"{rate.value:.3f}" for rate in rates))
+            print(f"{name:30} {treatment:10} CA / ASR / without trigger by seed: {', '.join(found)}", flush=True)
 
 
 if __name__ == "__main__":

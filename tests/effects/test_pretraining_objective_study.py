@@ -1,13 +1,14 @@
 """Study pretraining-objective at a few seconds: equal victims, every epoch, oracle and blind apart, residual poisons, pairing."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("torch", reason="needs the extra 'models'")
 
 from antivenom.measure.selection import best_at_cap, points_of
 from antivenom.studies.cleanclip import poisoned, world
-from antivenom.studies.frame import Cell, find_study
+from antivenom.studies.frame import Cell, find_study, run_study
 from antivenom.studies.over_seeds import NO_DIFFERENCE, summarise
 from antivenom.studies.pretraining_objective import (
     KEPT,
@@ -163,3 +164,18 @@ def test_the_interval_of_a_difference_may_be_negative():
     rows = [row | {"seed": i, "value": v, "low": 0.0, "high": 0.5} for i, v in enumerate((0.4, 0.3, 0.05))]
     assert summarise(rows)[0]["low"] < 0
     assert summarise([r | {"control_name": "random"} for r in rows])[0]["low"] == 0
+
+
+def test_points_of_a_run_are_one_row_per_epoch_and_are_drawn(tmp_path):
+    few = {k: FEW[k] for k in FEW}
+    run = run_study(
+        "pretraining-objective", size="smoke", settings=few, out=tmp_path / "run", treatments=["mmcl/mmcl", "mmcl/ssl"]
+    )
+    assert not run.failed
+    points = pq.read_table(run.out / "points.parquet").to_pylist()
+    assert len(points) == 2 * 2 * 3
+    assert len({(p["run"], p["epoch"]) for p in points}) == 12
+    assert all(p["destroyed"] == (p["ca"] < p["victim_ca"] / 2) for p in points)
+    page = (run.out / "report.html").read_text()
+    assert "Every epoch of every run" in page
+    assert "ssl: 6 points" in page

@@ -348,7 +348,10 @@ def dose_response(
     names = [line(t, 28) for t in treatments]
     colours = [SERIES[i % len(SERIES)] for i in range(len(names))]
     label = dict(zip(treatments, names, strict=True))
+    doses = sorted({c["dose"] for c in cells})
     spread = BESIDE if any(c["low"] != c["high"] for c in cells) else 0
+    if len(doses) == 1:  # nothing else needs the width
+        spread = (WIDTH - 100) / len(names)
     shift = {name: spread * (i - (len(names) - 1) / 2) for i, name in enumerate(names)}
     means = [
         {**_plain(c), "treatment": label[c["treatment"]], "shift": shift[label[c["treatment"]]]}
@@ -376,10 +379,11 @@ def dose_response(
             for c in told
         }.values()
     )
-    doses = sorted({c["dose"] for c in cells})
     wide = len(doses) > 1 and max(doses) > 20 * max(1, min((d for d in doses if d > 0), default=1))
     kind = "linear" if not wide else "log" if min(doses) > 0 else "symlog"
     scale = alt.Scale(type=kind, nice=False, padding=12)
+    if len(doses) == 1:
+        scale = alt.Scale(domain=[doses[0] - 1, doses[0] + 1], nice=False)
     dose_title += " (log scale)" if wide else ""
     # a title that is wider than the chart would be cut
     titles = [dose_title] if len(dose_title) <= TITLE else textwrap.wrap(dose_title, TITLE)

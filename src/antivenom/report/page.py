@@ -27,6 +27,7 @@ from antivenom.report import charts, evidence, wording
 from antivenom.report.provenance_page import age_cards, domain_headers, domain_rows, read_domains
 from antivenom.report.run_directory import atomic_file
 from antivenom.report.screen_page import WHAT, chips, screen_view
+from antivenom.report.selection_chart import scatter_views
 from antivenom.report.study_page import study_view
 
 __all__ = ["Totals", "render_screen", "render_study", "write_screen_report", "write_study_report"]
@@ -108,13 +109,15 @@ def render_screen(
     )
 
 
-def render_study(run: dict[str, Any], rows: pa.Table) -> str:
-    """The page of a study run: curves with intervals, controls and the paper's points, and the table. Pure."""
+def render_study(run: dict[str, Any], rows: pa.Table, points: pa.Table | None = None) -> str:
+    """The page of a study run: curves with intervals, controls, the paper's points, every epoch where there are any, and the
+    table. Pure."""
     return _render(
         "study.html",
         title=f"antivenom study: {wording.line(run.get('study'), 80)}",
         run=run,
-        view=study_view(run, rows.to_pylist()),
+        view=study_view(run, rows.to_pylist())
+        | {"scatters": scatter_views(points.to_pylist() if points is not None else [])},
         data={},
     )
 
@@ -165,7 +168,12 @@ def write_study_report(run_dir: Path | str) -> Path:
         rows = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
-    return _write(folder / "report.html", render_study(run, rows))
+    epochs = folder / "points.parquet"
+    try:
+        points = pq.read_table(epochs) if epochs.exists() else None
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(epochs, error) from None
+    return _write(folder / "report.html", render_study(run, rows, points))
 
 
 # --- reading the run directory -------------------------------------------------------------------------------------

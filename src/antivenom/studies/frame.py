@@ -24,6 +24,7 @@ from antivenom.report.page import write_study_report
 from antivenom.report.run_directory import RunDirectory, atomic_file
 from antivenom.studies.cells import CellStore, run_cells
 from antivenom.studies.over_seeds import summarise
+from antivenom.studies.points import gather_points
 from antivenom.studies.registry import (
     Cell,
     PaperFigure,
@@ -164,6 +165,7 @@ def run_points(
         rows = [_row(chosen, cell, one) for cell, found in kept if found for one in found["responses"]]
         with atomic_file(out / "rows.parquet") as temporary:
             pq.write_table(pa.Table.from_pylist(rows, schema=ROWS_SCHEMA), temporary)
+        gather_points(out, cells)
         run.finish(
             {
                 **config,

@@ -39,6 +39,8 @@ from antivenom.report.run_directory import atomic_file, atomic_json, fingerprint
 from antivenom.studies.cleanclip import RECIPE, TARGET, poison_manifest, poisoned, recipe, world
 from antivenom.studies.frame import Cell, PaperFigure, Response, SkipCell, study
 from antivenom.studies.over_seeds import NO_DIFFERENCE
+from antivenom.studies.points import leave_points
+from antivenom.studies.registry import code_hash
 
 __all__ = [
     "CURES",
@@ -125,6 +127,7 @@ def pretraining_objective(cell: Cell) -> Iterator[Response]:
     if cure == "none":
         return
     points = [p for rate, run in runs.items() for p in _points(run, cure, rate, cell.seed)]
+    leave_points(cell, objective, points, victim)
     (report,) = cell_reports({cure: points}, {cure: victim})
     blind = report.validation
     if blind:
@@ -172,6 +175,8 @@ def residual_poisons(cell: Cell) -> Iterator[Response]:
         yield from _rates(run["epochs"][-1], last(rate), share)
     points = [p for rate, run in runs.items() for p in _points(run, cure, rate, cell.seed)]
     assert victim.ca is not None
+    if points and cure != "none":
+        leave_points(cell, f"{objective}, {cell.dose} poisons left,", points, victim)
     for loss in LOSSES if cure != "none" else ():
         best = lowest_asr(points, victim.ca, loss)
         words = LOWEST if not loss else f"lowest ASR at {loss:.0%} less accuracy (oracle)".replace("%", " points")
@@ -281,7 +286,7 @@ def _victim_epochs(key: tuple, dose: int, seed: int, cache: str | None, objectiv
     goal = make_objective(objective, model)
     rows = PairSource(model, images, captions, views=goal.views, ids=train.ids, seed=seed)
     plan = replace(recipe(given, ""), seed=seed)
-    parts = ["victim", key, dose, goal.describe(), rows.fingerprint, plan.determines(), model_hash(model)]
+    parts = ["victim", code_hash(), key, dose, goal.describe(), rows.fingerprint, plan.determines(), model_hash(model)]
     kept = Path(cache) / f"victim-{fingerprint(parts)[:16]}.pt" if cache else None
     if kept and kept.exists():
         return start, torch.load(kept, weights_only=True)
@@ -356,7 +361,7 @@ def run_of(
     plan = Recipe(
         epochs=given["repair_epochs"], batch=given["repair_batch"], lr=float(rate), warmup=given["warmup"], seed=seed
     )
-    parts = ["cure", key, dose, seed, objective, cure, residual, plan.determines()]
+    parts = ["cure", code_hash(), key, dose, seed, objective, cure, residual, plan.determines()]
     kept = Path(cache) / f"cure-{fingerprint(parts)[:16]}.json" if cache else None
     if kept and kept.exists():
         return orjson.loads(kept.read_bytes())
