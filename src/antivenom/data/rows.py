@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
@@ -101,15 +102,16 @@ class Batch:
         return hash_words(self.texts)
 
 
-def batch_of(texts: Sequence[str], file: str = "memory", ids: Sequence[str] | None = None) -> Batch:
+def batch_of(texts: Sequence[str], file: str = "memory", ids: Sequence[str] | pa.StringArray | None = None) -> Batch:
     """A batch made of texts that are already here; without `ids` a row's is its content's.
 
     >>> len(batch_of(["one", "two"]))
     2
     """
-    named = [content_id(t) for t in texts] if ids is None else ids
-    columns = [named, pa.array(list(texts), pa.large_string()), [file] * len(texts)]
-    rows = pa.table([*columns, list(range(1, len(texts) + 1))], schema=ROW_SCHEMA)
+    n = len(texts)
+    named = pa.array([content_id(t) for t in texts] if ids is None else ids, pa.string())
+    columns = [named, pa.array(list(texts), pa.large_string()), pa.repeat(pa.scalar(file, pa.string()), n)]
+    rows = pa.table([*columns, pa.array(np.arange(1, n + 1))], schema=ROW_SCHEMA)
     return Batch(rows, rows.select(["text"]))
 
 

@@ -21,7 +21,7 @@ READY |= {"age", "domain", "profile"}
 GOOD = [f"the committee met on day {i} to discuss the budget of the library" for i in range(12)]
 POOR = [f"buy cheap shoes now number {i} click here you fool" for i in range(12)]
 CALM = "The committee met on Tuesday to discuss the budget for the new library building. "
-SECONDS = 20
+SECONDS = 60  # CPU seconds; a text that makes a scorer quadratic takes hours
 """CPU time for 10 MB, any scorer."""
 
 NOTHING = {
@@ -191,14 +191,14 @@ HUGE = {
 SLOW = {
     "toxicr",
     "toxicity-hf",
-}  # 2 s a MB of prose, 4 s of single letters: ten MB of the first, one of every other kind
+}  # 2 to 6 CPU seconds a MB: one MB of each kind, and as much time as others have for ten
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", HUGE)
 def test_ten_megabytes_take_bounded_time(scorer, kind):
     score_texts(scorer, [CALM, "you f*ol"])  # loads what is compiled
-    size = 1_000_000 if scorer.name in SLOW and kind != "prose" else 10_000_000
+    size = 1_000_000 if scorer.name in SLOW else 10_000_000
     text = HUGE[kind] * (size // len(HUGE[kind].encode()))
     begun = time.process_time()
     found = score_texts(scorer, [text])

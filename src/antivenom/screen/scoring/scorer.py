@@ -151,7 +151,7 @@ def _batches(texts: Sequence[str]) -> Iterator[Batch]:
     begin = size = 0
     for at, text in enumerate(texts):
         if size >= CHARACTERS:
-            yield batch_of(texts[begin:at], ids=list(map(str, range(begin, at))))
+            yield batch_of(texts[begin:at], ids=pa.array(np.arange(begin, at)).cast(pa.string()))
             begin, size = at, 0
         size += len(text)
-    yield batch_of(texts[begin:], ids=list(map(str, range(begin, len(texts)))))
+    yield batch_of(texts[begin:], ids=pa.array(np.arange(begin, len(texts))).cast(pa.string()))

@@ -17,11 +17,6 @@ WIDE_SPACES = (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202
 """White space beyond ASCII, as Python's `\\s` has it."""
 _SPACES = np.array([c.encode() for c in map(chr, WIDE_SPACES) if len(c.encode()) == 3], "S3").view(np.uint8)
 _SPACES = _SPACES.reshape(-1, 3)
-PERHAPS = 9
-_LEAD = np.zeros(256, np.uint8)
-"""Bytes of white space that a first byte begins: 1 for ASCII, PERHAPS where the next bytes tell, else 0."""
-_LEAD[[32, *range(9, 14), *range(28, 32)]] = 1
-_LEAD[[0xC2, 0xE1, 0xE2, 0xE3]] = PERHAPS
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def cut_windows(
     room = n + int((offsets[-1] - offsets[0]) // (2 * (windows.size - windows.overlap))) + 1
     out = np.empty((5, room), np.int64)
     lanes = byte_bits(data, offsets, ascii_table()) if lanes is None else lanes
-    cut = lanes[SPACE], lanes[ODD], windows.size, windows.overlap, _LEAD, _SPACES
+    cut = lanes[SPACE], lanes[ODD], windows.size, windows.overlap, _SPACES
     count = _windows(data, offsets, table.starts, table.row_offsets, *cut, out)
     return CutWindows(*out[:, :count])
 
@@ -132,35 +127,22 @@ def _tokens(space, begin, end, size, step, begins, ends):
 
 
 @njit(cache=True, nogil=True)
-def _odd_tokens(data, begin, end, size, step, lead, wide, begins, ends):
-    """`_tokens` for a row with white space of other kinds; every token is looked at."""
-    tokens = np.int64(0)
-    n_begins, n_ends = 0, 0
-    inside = False
-    at = begin
+def _all_space(data, first, begin, end, space, odd, wide, out):
+    """Into out the row's bits of white space, that of other kinds too."""
+    for block in range(begin >> 6, (end + 63) >> 6):
+        out[block + 1] = space[block + 1]
+    at = first_set(odd, begin, end)
     while at < end:
-        width = np.int64(lead[data[at]])
-        if width == PERHAPS:
-            width = _space(data, at, end, wide)
-        if inside and width:
-            if tokens - 1 == n_ends * step + size - 1:
-                ends[n_ends] = at - begin
-                n_ends += 1
-        elif not inside and not width:
-            if tokens == n_begins * step:
-                begins[n_begins] = at - begin
-                n_begins += 1
-            tokens += 1
-        inside = width == 0
-        at += max(width, 1)
-    if inside and tokens - 1 == n_ends * step + size - 1:
-        ends[n_ends] = end - begin
-    return tokens
+        width = _space(data, first + at, first + end, wide)
+        for i in range(at, at + width):
+            out[1 + (i >> 6)] |= np.uint64(1) << np.uint64(i & 63)
+        at = first_set(odd, at + 1, end)
 
 
 @njit(cache=True, nogil=True)
-def _windows(data, offsets, starts, row_offsets, space, odd, size, overlap, lead, wide, out):
+def _windows(data, offsets, starts, row_offsets, space, odd, size, overlap, wide, out):
     count = 0
+    every = np.empty(len(space), np.uint64)
     step = size - overlap
     longest = 0
     for row in range(len(offsets) - 1):
@@ -173,10 +155,11 @@ def _windows(data, offsets, starts, row_offsets, space, odd, size, overlap, lead
         tokens = np.int64(0)
         if end - begin > 2 * size - 2:  # a shorter text has no more than `size` tokens
             from_, to = begin - offsets[0], end - offsets[0]
-            if first_set(odd, from_, to) >= to:
-                tokens = _tokens(space, from_, to, size, step, begins, ends)
-            else:
-                tokens = _odd_tokens(data, begin, end, size, step, lead, wide, begins, ends)
+            lane = space
+            if first_set(odd, from_, to) < to:
+                _all_space(data, offsets[0], from_, to, space, odd, wide, every)
+                lane = every
+            tokens = _tokens(lane, from_, to, size, step, begins, ends)
         if tokens <= size:
             out[0, count], out[1, count], out[2, count], out[3, count], out[4, count] = low, high, row, 0, end - begin
             count += 1

@@ -257,13 +257,13 @@ def _window_sums(hashes, packed, firsts, lasts, seen, shift, word_ngrams, totals
         for at in range(first, last):
             bucket = _bucket((SEED ^ hashes[at]) * PRIME, shift)
             entry = seen[bucket]
-            if entry & 0xFFFF != stamp:
-                weight = entry >> 16
-                seen[bucket] = (weight << 16) | stamp
-                total += weight
-                number += 1
-                characters += packed[at] >> 32
-                many += packed[at] & 0xFFFFFFFF
+            fresh = entry & 0xFFFF != stamp  # no branch: whether a word was seen cannot be foretold
+            weight = entry >> 16
+            seen[bucket] = (weight << 16) | stamp
+            total += weight * fresh
+            number += fresh
+            characters += (packed[at] >> 32) * fresh
+            many += (packed[at] & 0xFFFFFFFF) * fresh
         if word_ngrams == 0:
             total = number = np.int64(0)
         # runs after all single words: a run that shares a word's bucket never hides the word's letters

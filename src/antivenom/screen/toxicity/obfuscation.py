@@ -17,7 +17,7 @@ import pyarrow as pa
 from numba import njit
 
 from antivenom.data.words import LIMIT, MIX, PRIME, SEED, _tables, text_buffers
-from antivenom.screen.scoring.byte_bits import SPACE, ascii_table, byte_bits
+from antivenom.screen.scoring.byte_bits import SPACE, ascii_table, byte_bits, first_set, load64
 from antivenom.screen.toxicity.idle_tokens import INNER_EDGE, INNER_SIGN, idle_bytes, perhaps_disguised
 
 __all__ = ["Disguises", "Found", "disguise_table", "find_disguised", "undo"]
@@ -37,6 +37,7 @@ CODE = '_(){}[]=<>/\\;:,"&%'  # a token with one of these inside is code, an add
 EDGES = "\"'`()[]{}<>,;:?.“”‘’…-*#!_"
 
 TOP = np.uint64(64 - 14)
+LOW = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)  # the first n of eight bytes
 LETTER, SIGN, DIGIT, STAR, MARK, STOP = 1, 2, 3, 4, 5, 6
 
 
@@ -250,6 +251,8 @@ def _find(data, offsets, space, perhaps, group, plain, kind, words, found, spell
     run = np.empty(LONGEST, np.uint8)  # letters that stand alone, one after the other
     run_at = np.empty(LONGEST, np.int64)
     none = np.zeros(LONGEST, np.bool_)
+    ordinary = np.zeros((1 << 14, 2), np.uint64)  # bytes and length of tokens that were read and are no disguise
+    readable = len(data) - 16
     count = 0
     first = offsets[0]
     for row in range(len(offsets) - 1):
@@ -265,11 +268,24 @@ def _find(data, offsets, space, perhaps, group, plain, kind, words, found, spell
             plainly = True  # nothing but ASCII letters, none three times
             hidden = False
             last, times = 0, 0
+            inside = 0  # 1: a letter was seen, 2: and behind it a sign of code
             begin = at
+            x = y = np.uint64(0)
+            slot = -1  # of a token of which is not known yet that it is no disguise
             idle = idle_bytes(space, perhaps, at - first, end - first)
             if idle:
                 at += idle  # the same outcome as below, without looking at their letters
                 size = 2
+            elif at < end:
+                stop = first_set(space, at - first, end - first) + first
+                if 1 < stop - at < 16 and at <= readable:
+                    x = load64(data, at) & LOW[min(stop - at, 8)]
+                    y = load64(data, at + 8) & LOW[max(stop - at - 8, 0)] | np.uint64(stop - at) << np.uint64(56)
+                    slot = np.int64(((x ^ (y * PRIME)) * MIX) >> TOP)
+                    if ordinary[slot, 0] == x and ordinary[slot, 1] == y:
+                        at = stop
+                        size = 2
+                        slot = -1
             while at < end and not (data[at] == 32 or 9 <= data[at] <= 13):
                 byte = data[at]
                 here = at
@@ -279,6 +295,14 @@ def _find(data, offsets, space, perhaps, group, plain, kind, words, found, spell
                     low = code | 32
                     if not 97 <= low <= 122:
                         plainly = False
+                        if inside and group[code] == STOP:
+                            inside = 2
+                    elif inside == 2:  # code between letters: no disguise, whatever follows
+                        at = first_set(space, at - first, end - first) + first
+                        size = 2
+                        break
+                    else:
+                        inside = 1
                     times = times + 1 if low == last else 1
                     last = low
                     if times >= 3:
@@ -330,6 +354,8 @@ def _find(data, offsets, space, perhaps, group, plain, kind, words, found, spell
             if at >= end and size == 0:
                 break
             if (plainly and not hidden) or single or size < 3 or size > 3 * LONGEST:
+                if slot >= 0 and size > 1:
+                    ordinary[slot, 0], ordinary[slot, 1] = x, y
                 if at >= end:
                     break
                 continue
@@ -368,6 +394,7 @@ def _find(data, offsets, space, perhaps, group, plain, kind, words, found, spell
                 last = letters[n]
                 changed = changed or times >= 3
                 n += 1
+            word = m = -1
             if good and changed and real >= 1 and real >= digits and stars <= 2 and n >= 3 and not (stars and n < 4):
                 word, m = _match(letters, ones, n, stars, words, likely, trial, out)
                 if word >= 0:
@@ -376,6 +403,8 @@ def _find(data, offsets, space, perhaps, group, plain, kind, words, found, spell
                         spelled[count, 0] = m
                         spelled[count, 1 : m + 1] = out[:m]
                     count += 1
+            if word < 0 and slot >= 0:
+                ordinary[slot, 0], ordinary[slot, 1] = x, y
             if at >= end:
                 break
     return count
