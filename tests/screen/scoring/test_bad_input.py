@@ -155,6 +155,19 @@ def test_many_texts_are_scored_in_batches_to_the_same_end(scorer, monkeypatch):
     assert [len(column) for column in parts.columns.values()] == [len(texts)] * len(whole.columns)
 
 
+def test_threads_change_no_score(monkeypatch):
+    scorer = parse("toxicity")
+    assert scorer.frees_python
+    texts = [CALM * k for k in range(60)] + ["you f*ol", "", "天气很好"] * 20
+    one = score_texts(scorer, texts, threads=1)
+    monkeypatch.setattr(score, "LEAST_CHARACTERS", 500)
+    many = score_texts(scorer, texts, threads=3)
+    np.testing.assert_array_equal(many.values, one.values)
+    assert many.reasons == one.reasons
+    assert all(many.columns[name].equals(one.columns[name]) for name in one.columns)
+    assert np.isnan(score_texts(scorer, ["a\ud800"] * 40 + [CALM * 50] * 40, threads=3).values[:40]).all()
+
+
 def test_a_text_without_a_letter_has_no_score(scorer):
     if scorer.name in ("perplexity", "profile", "fasttext", "toxicity-hf"):
         pytest.skip("reads characters, counts them, or asks a model that has seen such texts")

@@ -5,8 +5,10 @@ state, so the native runner, a Ray cluster and a plain loop give equal scores. E
 `identity`: a figure of one scorer or version never stands silently beside a figure of another.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -18,6 +20,7 @@ from antivenom.data.rows import Batch, batch_of
 __all__ = ["Evidence", "Identity", "Orientation", "Scorer", "Scores", "Trainable", "score_texts"]
 
 CHARACTERS = 4_000_000
+LEAST_CHARACTERS = 250_000
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Orientation = Literal["worse", "better", "neutral"]
 """What a HIGHER score means for a row. A filter refuses to cut by a score whose orientation it was not told."""
@@ -96,7 +99,8 @@ class Evidence:
 class Scorer(Protocol):
     """Scores rows. The dataclass fields of an implementation are its parameters on the command line (`name:key=value`).
 
-    `name` is the word users type after `--score`; `columns` names (and types) what it adds beside its score.
+    `name` is the word users type after `--score`; `columns` names (and types) what it adds beside its score. One that spends its time
+    in compiled kernels may say so by an attribute `frees_python = True`: `score_texts` then uses all cores.
     """
 
     name: str
@@ -128,16 +132,33 @@ class Trainable(Protocol):
         ...
 
 
-def score_texts(scorer: Scorer, texts: Sequence[str]) -> Scores:
-    """Scores of texts that are already here; a row's id is its place. Memory is that of a batch of some `CHARACTERS`.
+def score_texts(scorer: Scorer, texts: Sequence[str], *, threads: int | None = None) -> Scores:
+    """Scores of texts that are already here; a row's id is its place. Memory is that of a batch of some `CHARACTERS` per thread.
 
     A lone surrogate, which no encoding can write, is read as the replacement character U+FFFD. (Readers of files quarantine such
     rows.)
+
+    Args:
+        scorer: any.
+        texts: the rows.
+        threads: of them; None: the cores for a scorer that leaves Python alone while it works (`frees_python`), else one.
     """
+    cores = os.cpu_count() or 1
+    threads = threads or (cores if getattr(scorer, "frees_python", False) else 1)
+    spans = list(_spans(texts, threads))
+
+    def part(span: tuple[int, int]) -> Scores:
+        begin, end = span
+        return scorer.score(batch_of(texts[begin:end], ids=pa.array(np.arange(begin, end)).cast(pa.string())))
+
     try:
-        parts = [scorer.score(batch) for batch in _batches(texts)]
+        if threads > 1 and len(spans) > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                parts = list(pool.map(part, spans))
+        else:
+            parts = [part(span) for span in spans]
     except UnicodeEncodeError:
-        return score_texts(scorer, [LONE_SURROGATE.sub("\ufffd", text) for text in texts])
+        return score_texts(scorer, [LONE_SURROGATE.sub("\ufffd", text) for text in texts], threads=threads)
     if len(parts) == 1:
         return parts[0]
     columns = {name: pa.concat_arrays([part.columns[name] for part in parts]) for name in parts[0].columns}
@@ -146,12 +167,15 @@ def score_texts(scorer: Scorer, texts: Sequence[str]) -> Scores:
     )
 
 
-def _batches(texts: Sequence[str]) -> Iterator[Batch]:
-    """The texts in order, one batch at least."""
+def _spans(texts: Sequence[str], threads: int) -> Iterator[tuple[int, int]]:
+    """Rows [begin, end) of each batch, one batch at least; with threads they are smaller, so that all have work to the end."""
+    most = CHARACTERS
+    if threads > 1:
+        most = min(most, max(LEAST_CHARACTERS, sum(map(len, texts)) // (2 * threads)))
     begin = size = 0
     for at, text in enumerate(texts):
-        if size >= CHARACTERS:
-            yield batch_of(texts[begin:at], ids=pa.array(np.arange(begin, at)).cast(pa.string()))
+        if size >= most:
+            yield begin, at
             begin, size = at, 0
         size += len(text)
-    yield batch_of(texts[begin:], ids=pa.array(np.arange(begin, len(texts))).cast(pa.string()))
+    yield begin, len(texts)

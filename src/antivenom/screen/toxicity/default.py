@@ -42,6 +42,7 @@ class DefaultToxicity:
     disguises: bool = True
 
     name = "toxicity"
+    frees_python = True
 
     def __post_init__(self) -> None:
         _ = self.windows

@@ -62,6 +62,7 @@ class ToxicityLinear:
     l2: float = 3e-6
 
     name = "toxicity-linear"
+    frees_python = True
 
     def __post_init__(self) -> None:
         _ = self.windows
