@@ -217,6 +217,24 @@ def test_text_files_and_lines(tmp_path):
     assert [(r["text"], r["position"]) for r in rows] == [("one", 1), ("two", 3)]
 
 
+def test_compressed_text_files(tmp_path):
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress("one\ntwö\n".encode()))
+    (tmp_path / "b.txt.zst").write_bytes(zstandard.compress(b"three"))
+    (tmp_path / "c.txt.gz").write_bytes(gzip.compress(os.urandom(9_000))[:-2_000])
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"x" * 50_000_000))  # a bomb: 50 kB on disk
+    tracemalloc.start()
+    rows, quarantined = read(tmp_path, max_row_bytes=100_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [(r["file"], r["text"]) for r in rows] == [("a.txt.gz", "one\ntwö\n"), ("b.txt.zst", "three")]
+    assert [q.file for q in quarantined] == ["c.txt.gz", "d.txt.gz"]
+    assert "breaks off" in quarantined[0].reason
+    assert "over the limit" in quarantined[1].reason
+    assert peak < 30_000_000
+    rows, _ = read(tmp_path / "a.txt.gz", per_line=True)
+    assert [(r["text"], r["position"]) for r in rows] == [("one", 1), ("twö", 2)]
+
+
 def make_tar(path, members):
     with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as tar:
         for name, data in members:

@@ -33,6 +33,8 @@ SUFFIXES = {
         "webdataset": (".tar", ".tar.gz", ".tgz"),
         "text": [
             ".txt",
+            ".txt.gz",
+            ".txt.zst",
             ".md",
             ".rst",
             ".py",

@@ -11,6 +11,7 @@ import zstandard
 __all__ = [
     "BREAKS_OFF",
     "BROKEN",
+    "CLOSED",
     "UNOPENED",
     "Line",
     "cause",

@@ -1,4 +1,4 @@
-"""Text and source files: one file a row (or one line a row); kept rows are written as JSON lines."""
+"""Text and source files, plain or compressed (.txt.gz, .txt.zst): one file a row (or one line a row); kept rows are written as JSON lines."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow as pa
 from antivenom.data.batching import Gatherer
 from antivenom.data.quarantine import excerpt_of, printable
 from antivenom.data.readers import jsonl
-from antivenom.data.readers.lines import UNOPENED, cause, iter_lines
+from antivenom.data.readers.lines import BREAKS_OFF, BROKEN, CLOSED, UNOPENED, cause, iter_lines, open_stream
 from antivenom.data.rows import Batch, Block, Segment
 
 __all__ = ["SUFFIX", "fields", "plan", "read", "write"]
@@ -71,11 +71,14 @@ def _rows(block: Block, segment: Segment) -> Iterator[tuple[int, bytes, str | No
             (n, raw, problem) for n, (raw, problem) in enumerate(lines, segment.first) if raw.strip() or problem
         )
         return
+    raw = b""
     try:
-        with path.open("rb") as source:
-            raw = source.read(limit + 1)
-    except OSError as error:
-        yield 1, b"", f"{UNOPENED}: {cause(error)}"
+        for chunk in open_stream(path):
+            raw += chunk[: limit + 1 - len(raw)]
+            if len(raw) > limit:  # the rest is not even decompressed
+                break
+    except BROKEN as error:
+        yield 1, raw, f"{UNOPENED if isinstance(error, CLOSED) else BREAKS_OFF}: {cause(error)}"
         return
     over = f"the row is over the limit of {limit:,} bytes" if len(raw) > limit else None
     if raw or over:

@@ -86,6 +86,7 @@ class Algorithm:
 _LEARNERS, _NEURAL = "antivenom.screen.toxicr.learners", "antivenom.screen.toxicr.neural"
 _ENCODER = "antivenom.screen.toxicr.encoder"
 _PLUS = "antivenom.screen.toxicr.linear_plus"
+_POLITE = "antivenom.screen.toxicr.polite_score"
 _TFIDF = ("tfidf", "ngrams")
 _STATIC = ("corpus", "fasttext", "glove", "word2vec")
 """`corpus`: trained on the training rows by gensim; the others read vector files that the user has."""
@@ -126,6 +127,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         ),
         Algorithm(
             "linear+", _PLUS, "LinearPlus", "classical", ("ngrams",), "words and characters, balanced linear models"
+        ),
+        Algorithm(
+            "polite-score",
+            _POLITE,
+            "PoliteScore",
+            "classical",
+            ("none",),
+            "another scorer's score and politeness markers",
         ),
         Algorithm("stack", _PLUS, "Stack", "classical", ("ngrams",), "linear+ and a random forest, put together"),
         Algorithm(
