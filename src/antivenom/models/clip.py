@@ -1,7 +1,7 @@
 """What a CLIP model is here, whoever made it, and how images and texts are embedded with one.
 
-`clip_small` builds small ones in code; `clip_transformers` takes a local folder. An open_clip model has `encode_image`,
-`encode_text` and `logit_scale` of its own and lacks only `tokenize` and `pixels`.
+`clip_small` builds small ones in code; `clip_transformers` and `clip_open` take the models of two libraries; `clip_load` is the one
+door to all of them.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from antivenom.models.torch_runtime import eval_mode
 
 __all__ = ["IMAGE_TOWER", "Clip", "check_images", "embed_images", "embed_texts", "load_tower", "tower_state"]
 
-IMAGE_TOWER = ("visual.", "model.vision_model.", "model.visual_projection.")
-"""How the names of a vision tower begin: ours and open_clip's, and those of a folder of transformers."""
+IMAGE_TOWER = ("visual.", "model.visual.", "model.vision_model.", "model.visual_projection.")
+"""How the names of a vision tower begin: ours, open_clip's, and those of a folder of transformers."""
 
 
 class Clip(Protocol):

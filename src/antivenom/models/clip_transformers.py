@@ -77,13 +77,36 @@ def load_transformers_clip(folder: str | Path) -> TransformersClip:
     if not Path(folder).is_dir():
         raise AntivenomError(f"there is no folder '{folder}'", mend)
     try:
-        model = CLIPModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
+        found: Any = CLIPModel.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
+        model, loading = found
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         processor = CLIPImageProcessorPil.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise AntivenomError(f"'{folder}' cannot be loaded: {str(error).splitlines()[0]}", mend) from error
+    _check_loading(loading, folder)
     config: Any = model.config
     known = config.text_config.vocab_size
     if len(tokenizer) > known:
         raise AntivenomError(f"the tokenizer of '{folder}' has {len(tokenizer)} tokens, its model {known}", mend)
     return TransformersClip(model, tokenizer, processor).to(torch.float32).eval()
+
+
+def _check_loading(loading: Any, folder: str | Path) -> None:
+    # transformers draws tensors that are missing at random and goes on with a warning
+    lists = {
+        "missing": [str(name) for name in loading["missing_keys"]],
+        "not of this architecture": [str(n) for n in loading["unexpected_keys"] if not str(n).endswith("position_ids")],
+        "of another shape": [str(one[0] if isinstance(one, tuple) else one) for one in loading["mismatched_keys"]],
+    }
+    told = [f"{len(names)} {what} ({'; '.join(sorted(names)[:3])})" for what, names in lists.items() if names]
+    if told:
+        raise AntivenomError(
+            f"'{folder}' has the weights of another architecture: tensors {', '.join(told)}",
+            "give the config.json that the weights were saved with",
+        )

@@ -53,12 +53,15 @@ def untrained(model: Any, seed: int) -> Any:
     Raises:
         AntivenomError: for a model that this house does not build.
     """
+    from antivenom.models.clip_open import OpenClip
     from antivenom.models.clip_small import ClipSmall
     from antivenom.models.clip_transformers import TransformersClip
 
     with seeded(derive_seed(seed, "untrained")):
         if isinstance(model, ClipSmall):
             return ClipSmall(model.config, model.tokenizer)
+        if isinstance(model, OpenClip):
+            return model.untrained()
         if isinstance(model, TransformersClip):
             inner = model.model
             return TransformersClip(type(inner)(inner.config), model.tokenizer, model.processor)
