@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from antivenom.errors import AntivenomError
 from antivenom.screen.toxicr.algorithms import ALGORITHMS, TextClassifier, algorithm, build
@@ -13,7 +14,7 @@ from antivenom.screen.toxicr.calibration import Sigmoid, best_f1_threshold, grou
 from antivenom.screen.toxicr.learners import Classical
 from antivenom.screen.toxicr.resampling import resample
 from antivenom.screen.toxicr.trusted import load_learner, save_learner
-from antivenom.screen.toxicr.vectorizers import KEPT, STOP_WORDS, TextFeatures
+from antivenom.screen.toxicr.vectorizers import KEPT, STOP_WORDS, TextFeatures, _weighed
 
 DRAW = np.random.default_rng(0)
 WORDS = [
@@ -83,6 +84,21 @@ def test_ngrams_survive_the_file(tmp_path):
     (tmp_path / "features.json").write_text("{}")
     with pytest.raises(AntivenomError, match="cannot be read"):
         TextFeatures.load(tmp_path)
+
+
+def test_counting_by_words_is_what_scikit_learn_counts():
+    texts = ["", " ", "a", "ab  ab abc", "x" * 300, "日本 é a\u00a0b", *TEXTS[:50]]
+    part = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, lowercase=False).fit(
+        TEXTS + texts
+    )
+    fast, plain = _weighed(part, texts), part.transform(texts)
+    assert (fast != plain).nnz == 0
+    assert (fast.indices == plain.indices).all()
+    for pair in ((1, 1), (1, 3), (5, 6)):
+        other = TfidfVectorizer(analyzer="char_wb", ngram_range=pair, sublinear_tf=True, lowercase=False).fit(
+            TEXTS[:20]
+        )
+        assert (_weighed(other, texts) != other.transform(texts)).nnz == 0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,6 +16,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from antivenom.errors import AntivenomError
+from antivenom.screen.toxicr.counted_terms import count_terms
 
 __all__ = ["KEPT", "STOP_WORDS", "TextFeatures"]
 
@@ -132,7 +133,7 @@ class TextFeatures:
         """Features of further texts: float64 (n, terms + 3)."""
         if not self._parts:
             raise AntivenomError("the vectorizer has learned no terms yet", "fit it first")
-        return self._with_counts([part.transform(texts) for part in self._parts], counts)
+        return self._with_counts([_weighed(part, texts) for part in self._parts], counts)
 
     def _with_counts(self, blocks: list[Any], counts: np.ndarray) -> sparse.csr_matrix:
         dense = np.asarray(counts, np.float64).reshape(blocks[0].shape[0], 3)
@@ -173,3 +174,11 @@ class TextFeatures:
                 f"the features in {folder} cannot be read: {error}", "give a folder that 'antivenom toxicr train' wrote"
             ) from error
         return new
+
+
+def _weighed(part: TfidfVectorizer, texts: Sequence[str]) -> Any:
+    """`part.transform(texts)`, faster for characters."""
+    if part.analyzer != "char_wb":
+        return part.transform(texts)
+    part._check_vocabulary()
+    return part._tfidf.transform(count_terms(part, texts), copy=False)
