@@ -7,13 +7,15 @@
 theta is not trained: the temperature is a constant. No augmented views. The given model is held in evaluation mode, so that its
 batch normalisation uses the statistics it was poisoned with; the published models have none (ViT-B/32).
 
-Published recipe: 250,000 pairs, batch 512 on 4 GPUs, 2 epochs, AdamW with betas (0.9, 0.98) and weight decay 1e-4, rate
-3e-5 falling to 3e-6 over the first half, then a cosine to 1e-9. That schedule is not built: the loop's warm-up and cosine serve.
+Published recipe: 250,000 pairs, batch 512 on 4 GPUs, 2 epochs, AdamW with betas (0.9, 0.98) and weight decay 1e-4, rate 3e-5
+falling to 3e-6 over the first half, then a cosine to 1e-9. `stages=2` (the cure `par-two-stages`) follows that rate from the
+recipe's own peak, without a warm-up (`train.schedules.two_stages`); `stages=1` follows the recipe's warm-up and cosine.
 
 Source: arXiv 2412.00727, as spec 01, section 9 gives it.
 """
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,7 +29,7 @@ from antivenom.train.objectives import gather_rows, mmcl_loss
 from antivenom.train.pairs import PairSource
 from antivenom.train.shelf import fit_on_shelf
 
-__all__ = ["PAR_ADAMW", "TAU", "PerturbAndRecover", "away", "par"]
+__all__ = ["PAR_ADAMW", "TAU", "PerturbAndRecover", "away", "par", "par_two_stages"]
 
 TAU = 2.15
 """Squared distances of unit rows lie in [0, 4]; 2.15 is a cosine of -0.075."""
@@ -84,12 +86,21 @@ def par(
     shelf: Shelf = None,
     measure: Measure | None = None,
     tau: float = TAU,
+    stages: int = 1,
 ) -> Repaired:
     """Perturb and recover; `PAR_ADAMW` is what the paper sets of the optimizer.
 
+    Args:
+        tau: see `away`.
+        stages: of the learning rate: 1, the recipe's warm-up and cosine; 2, PAR's own from the recipe's peak.
+
     Raises:
-        AntivenomError: for a tau that is no squared distance of unit vectors.
+        AntivenomError: for a tau that is no squared distance of unit vectors, and another number of stages.
     """
+    if stages not in (1, 2):
+        raise AntivenomError(f"PAR in {stages} stages", "give 1 (the recipe's rate) or 2 (its own)")
+    if stages == 2:
+        recipe = replace(recipe, compat="two-stage", warmup=0)  # before the record: it says what was done
 
     def change(working: Any, seeded: Recipe) -> tuple[int, Any]:
         trained = working.logit_scale.requires_grad
@@ -100,4 +111,10 @@ def par(
         finally:
             working.logit_scale.requires_grad_(trained)
 
-    return repaired("par", model, clean, recipe, seed, change, settings={"tau": tau}, measure=measure)
+    name, settings = ("par", {"tau": tau}) if stages == 1 else ("par-two-stages", {"tau": tau, "stages": 2})
+    return repaired(name, model, clean, recipe, seed, change, settings=settings, measure=measure)
+
+
+def par_two_stages(model: Any, clean: CleanPairs, recipe: Recipe, seed: int, **options: Any) -> Repaired:
+    """`par` with its own learning rate (`stages=2`)."""
+    return par(model, clean, recipe, seed, stages=2, **options)
