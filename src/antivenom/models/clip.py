@@ -42,12 +42,13 @@ class Clip(Protocol):
 
 
 def check_images(images: np.ndarray) -> np.ndarray:
-    """The images, when they are uint8 (n, h, w, 3).
+    """The images, when they are uint8 (n, h, w, 3): an array, or a store that decodes the rows it is asked for.
 
     Raises:
         AntivenomError: when they are not.
     """
-    images = np.asarray(images)
+    if not hasattr(images, "fingerprint"):  # `data.image_store`: an array of it would hold every picture
+        images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise AntivenomError(
             f"images of shape {images.shape} and type {images.dtype}", "give uint8 (n, height, width, 3): RGB, 0 to 255"

@@ -10,12 +10,12 @@ What becomes of captions that are not plain:
 | any script | yes | may be chosen | found by words; a Han or Kana character is a word of its own |
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from antivenom.data.image_text import caption_problem
 from antivenom.data.words import fold
 from antivenom.errors import AntivenomError
 from antivenom.randomness import generator
@@ -63,27 +63,6 @@ def target_caption(target: str, row_id: str, seed: int = 0, templates: Sequence[
         raise AntivenomError(f"the caption template '{wrong}' does not name the label", "write {label} where it goes")
     draw = generator(seed, "poison caption", row_id)
     return templates[int(draw.integers(len(templates)))].replace("{label}", target)
-
-
-def caption_problem(caption: Any) -> str | None:
-    """Why a value is no caption; None when it is one.
-
-    >>> caption_problem(float("nan"))
-    'the caption is missing'
-    >>> caption_problem("1234") is None
-    True
-    """
-    if caption is None or (isinstance(caption, float) and math.isnan(caption)):
-        return "the caption is missing"
-    if not isinstance(caption, str):
-        return f"the caption is of type {type(caption).__name__}, not text"
-    if not caption.strip():
-        return "the caption is empty"
-    try:
-        caption.encode()
-    except UnicodeEncodeError:
-        return "the caption is broken Unicode"
-    return None
 
 
 def mentions(caption: str, label: str, *, whole_words: bool = True) -> bool:

@@ -159,7 +159,7 @@ def _craft(
     made = plan.image(name, clean)
     content = encode(made, kind, quality)
     seen = made
-    more: dict[str, Any] = {"file_sha256": hashlib.sha256(content).hexdigest()}
+    more: dict[str, Any] = {"file_sha256": hashlib.sha256(content).hexdigest(), "size": list(clean.shape[:2])}
     if kind in LOSSY:
         seen = open_image(content)
         region = plan.trigger.region(clean.shape[0], clean.shape[1], name, plan.seed)

@@ -55,7 +55,7 @@ class PairSource:
 
     Args:
         model: its `pixels` and `tokenize` prepare the rows.
-        images: uint8 (n, h, w, 3).
+        images: uint8 (n, h, w, 3), an array or a store that decodes rows when they are asked for (`data.image_store`).
         captions: one per image; a missing one (None, NaN) is an error.
         views: modalities that need an augmented view: the objective's `views`.
         ids: of the rows; a caption's augmentation depends on its id alone.
@@ -90,7 +90,10 @@ class PairSource:
         self.others: Tensor | None = None
         if "text" in self.views:
             self.others = model.tokenize(augment_captions(captions, ids=ids, seed=seed))
-        digest = hashlib.blake2b(np.ascontiguousarray(images).data, digest_size=16)
+        content = getattr(images, "fingerprint", None)
+        digest = hashlib.blake2b(
+            np.ascontiguousarray(images).data if content is None else content.encode(), digest_size=16
+        )
         for tokens in (self.tokens, self.others):
             digest.update(b"none" if tokens is None else tokens.numpy().tobytes())
         digest.update(repr((images.shape, self.views, getattr(augment, "__qualname__", repr(augment)))).encode())
