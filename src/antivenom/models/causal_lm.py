@@ -10,14 +10,13 @@ left does, and positions are then counted from the first real token. Which token
 (`train.causal_lm`).
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
 from antivenom.errors import AntivenomError
+from antivenom.models.model_hash import model_hash
 
 __all__ = ["CausalLM", "check_tokens", "load_causal_lm", "model_hash", "positions_of"]
 
@@ -61,6 +60,7 @@ class CausalLM(Protocol):
 def positions_of(mask: Tensor) -> Tensor:
     """(B, T) bool -> (B, T): places counted from the first real token; padding before it has place 0.
 
+    >>> import torch
     >>> positions_of(torch.tensor([[False, True, True]])).tolist()
     [[0, 0, 1]]
     """
@@ -86,16 +86,6 @@ def check_tokens(tokens: Tensor, model: Any) -> None:
             f"token {low if low < 0 else high} for a model with {model.vocab_size} tokens",
             "use the tokenizer that the model was trained with",
         )
-
-
-def model_hash(model: Any) -> str:
-    """Hash of all weights and buffers by name, 16 hex digits: which model a figure belongs to (spec 02, trap 22)."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name, value in sorted(model.state_dict().items()):
-        flat = value.detach().cpu().contiguous().reshape(-1)
-        digest.update(f"{name}\0{tuple(value.shape)}\0{value.dtype}\0".encode())
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def load_causal_lm(name: str | Path, *, tokenizer: str | None = None) -> Any:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from antivenom.errors import AntivenomError
+from antivenom.train.objectives import full
 
 __all__ = ["NO_DECAY_OLMO", "CausalLanguageModel", "Goldfish", "goldfish_drops"]
 
@@ -100,7 +101,7 @@ class CausalLanguageModel:
         """
         targets, dropped = self.targets(batch)
         logits = self.model(batch["tokens"], noise=batch.get("noise"))
-        flat, wanted = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
+        flat, wanted = full(logits).reshape(-1, logits.shape[-1]), targets.reshape(-1)
         predicted = wanted != IGNORED
         n = predicted.sum()
         entropy = F.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction="sum") / n.clamp(min=1)

@@ -30,6 +30,7 @@ __all__ = [
     "Contrastive",
     "Objective",
     "clamp_logit_scale",
+    "full",
     "gather_rows",
     "info_nce",
     "join_shards",
@@ -50,7 +51,7 @@ class Objective(Protocol):
     model: Any
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
-        """The loss of a batch, and figures for the record."""
+        """The loss of a batch, and figures for the record; where the loss is a mean over tokens, `tokens` counts them."""
         ...
 
     def after_step(self) -> None:
@@ -62,6 +63,11 @@ class Objective(Protocol):
         ...
 
 
+def full(x: Tensor) -> Tensor:
+    """In float32, what autocast made half as long; anything else as it is."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def info_nce(anchors: Tensor, candidates: Tensor, scale: Tensor | float) -> Tensor:
     """CE(A, B): cross-entropy of every anchor's own candidate among all candidates.
 
@@ -69,12 +75,12 @@ def info_nce(anchors: Tensor, candidates: Tensor, scale: Tensor | float) -> Tens
         anchors, candidates: (N, d), rows of unit length.
         scale: s, not theta.
     """
-    return F.cross_entropy(scale * anchors @ candidates.T, torch.arange(len(anchors), device=anchors.device))
+    return F.cross_entropy(full(scale * anchors @ candidates.T), torch.arange(len(anchors), device=anchors.device))
 
 
 def mmcl_loss(images: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
     """L_MMCL, the loss of CLIP: both directions, halved."""
-    logits = scale * images @ texts.T
+    logits = full(scale * images @ texts.T)
     own = torch.arange(len(images), device=images.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
@@ -95,7 +101,7 @@ def siglip_loss(
         bias: b, added to every logit; the code of spec 04 has none.
         mean: `pairs` divides by N^2 (spec 04), `rows` by N, as the original does.
     """
-    logits = scale * images @ texts.T + bias
+    logits = full(scale * images @ texts.T) + bias
     signs = 2 * torch.eye(len(logits), dtype=logits.dtype, device=logits.device) - 1
     total = -F.logsigmoid(signs * logits).sum()
     return total / (len(logits) ** 2 if mean == "pairs" else len(logits))
@@ -207,11 +213,11 @@ class Contrastive:
         encode = self.model.encode_image if view == "image" else self.model.encode_text
         original = batch[f"{view}s"]
         if view not in self.views:
-            return self.gather(F.normalize(encode(original), dim=1)), None
+            return self.gather(F.normalize(full(encode(original)), dim=1)), None
         key = f"{view}s_augmented"
         if key not in batch:
             raise AntivenomError(f"the SSL term needs '{key}', and the batch has none", "give the data augmented views")
-        both = F.normalize(encode(torch.cat([original, batch[key]])), dim=1)
+        both = F.normalize(full(encode(torch.cat([original, batch[key]]))), dim=1)
         first, second = both[: len(original)], both[len(original) :]
         return self.gather(first), self.gather(second)
 

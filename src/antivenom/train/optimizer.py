@@ -37,10 +37,11 @@ def adamw(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     no_decay: Sequence[str] = NO_DECAY,
+    fused: bool = False,
 ) -> Any:
     """torch's AdamW over `parameter_groups`, always fresh: a cure must not inherit the moments and the hyper-parameters of the
     training that planted the backdoor (spec 01, T5)."""
     import torch
 
     groups = parameter_groups(model.named_parameters(), weight_decay, no_decay)
-    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps)
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, **({"fused": True} if fused else {}))
