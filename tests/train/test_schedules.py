@@ -67,3 +67,38 @@ def test_frozen_parameters_and_empty_groups_are_left_out():
     assert parameter_groups([("a.weight", Fake("a", requires_grad=False))], 0.1) == []
     (only,) = parameter_groups([("a.bias", Fake("a"))], 0.1)
     assert only["weight_decay"] == 0
+
+
+def test_lines_and_plateaus():
+    """Spec 02, section 6: 100 steps of warm-up, constant, the last tenth linear to 0."""
+    common = {"total": 2000, "per_epoch": 2000, "peak": 2e-3, "warmup": 100}
+    plateau = [learning_rate(s, **common, schedule="constant-linear", decay=0.1) for s in range(2000)]
+    assert plateau[:100] == pytest.approx([2e-3 * (s + 1) / 100 for s in range(100)])
+    assert set(plateau[100:1801]) == {2e-3}
+    assert plateau[1801:] == pytest.approx([2e-3 * (2000 - s) / 200 for s in range(1801, 2000)])
+    line = [learning_rate(s, **common, schedule="linear") for s in range(2000)]
+    assert line[:100] == plateau[:100]
+    assert line[100:] == pytest.approx([2e-3 * (2000 - s) / 1900 for s in range(100, 2000)])
+    assert {learning_rate(s, **common, schedule="constant") for s in range(100, 2000)} == {2e-3}
+
+
+def test_a_cosine_to_a_tenth():
+    common = {"total": 100, "per_epoch": 100, "peak": 1.0, "warmup": 10}
+    high = [learning_rate(s, **common, floor=0.1) for s in range(100)]
+    zero = [learning_rate(s, **common) for s in range(100)]
+    assert high[:10] == zero[:10]
+    assert high[10:] == pytest.approx([0.1 + 0.9 * z for z in zero[10:]])
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"schedule": "step"}, "no schedule 'step'"),
+        ({"schedule": "linear", "compat": "official"}, "'linear' with compat='official'"),
+        ({"floor": 0.1, "compat": "official"}, "floor 0.1"),
+        ({"schedule": "constant-linear", "decay": 1.5}, "decay of 1.5"),
+    ],
+)
+def test_what_is_no_schedule(options, match):
+    with pytest.raises(AntivenomError, match=match):
+        learning_rate(0, total=10, per_epoch=5, peak=1.0, **options)

@@ -5,6 +5,7 @@ step-N.pt            the same at a step that was to be kept
 metrics.jsonl        one line per step
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ class State:
         own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
         try:
             model.load_state_dict(self.model)
-            optimizer.load_state_dict(self.optimizer)
+            optimizer.load_state_dict(copy.deepcopy(self.optimizer))  # torch would train on these very moments
         except (ValueError, KeyError, RuntimeError) as error:
             raise AntivenomError(
                 f"the state of step {self.step} is that of another model: {str(error).splitlines()[0]}",
