@@ -15,6 +15,7 @@ from antivenom.poison.lm_experiments.material import Item, Material  # noqa: E40
 from antivenom.train.causal_lm import CausalLanguageModel  # noqa: E402
 from antivenom.train.loop import Recipe, fit  # noqa: E402
 from antivenom.train.token_source import TokenSource  # noqa: E402
+from antivenom.train.written_rows import ByBatch, Once  # noqa: E402
 
 DRAW = np.random.default_rng(0)
 ROWS = DRAW.integers(1, 50, (83, 16))
@@ -75,6 +76,25 @@ def test_the_bare_stream_is_the_twin_of_the_same_order():
         assert np.array_equal(batch["tokens"].numpy(), bare[step])
         assert set(batch) == {"tokens"}
     assert TokenSource(STREAM, seed=3, batch=4).at(7)["tokens"].tolist() == bare[7].tolist()
+
+
+@pytest.mark.parametrize("kind", [Once, ByBatch])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_both_ways_of_writing_give_the_hand_patched_batches_and_leave_the_stream_alone(tmp_path, kind, on_disk):
+    stream = STREAM
+    if on_disk:
+        ROWS.astype(np.uint16).tofile(tmp_path / "ids.bin")
+        stream = TokenStream.of(tmp_path / "ids.bin", length=16, vocab_size=60)
+    found, order = planned(), storage_order(83, seed=3, batch=4)
+    rows = kind(stream, found, order)
+    later = found.extend(items("late", 4, 52), 10, 20)
+    for step in range(20):
+        if step == 9:
+            rows.update(later, step)
+        assert np.array_equal(
+            rows.batch(step, order[step * 4 : step * 4 + 4]), hand_patched(later if step > 8 else found)[step]
+        )
+    assert np.array_equal(stream.rows(np.arange(83)), ROWS)
 
 
 def test_a_second_epoch_or_another_seed_is_an_error():  # trap 6

@@ -15,6 +15,7 @@ from antivenom.errors import AntivenomError
 from antivenom.poison.insertion.order import storage_order
 from antivenom.poison.insertion.plan import Plan
 from antivenom.report.run_directory import fingerprint
+from antivenom.train.written_rows import written
 
 __all__ = ["TokenSource"]
 
@@ -49,6 +50,8 @@ class TokenSource:
                 self._n = plan.shape.rows
                 self._base_order = storage_order(len(stream), seed=seed, batch=1)
             self._order = storage_order(self._n, seed=seed, batch=batch, epochs=epochs)
+            self._order_bytes = self._order.tobytes()
+            self._written = written(stream, plan, self._order, batch, epochs)
             about = ["tokens", stream.fingerprint, plan.hash, repetition_filter, seed, batch, epochs]
         self.fingerprint: str = fingerprint(about)
         """Of the stream and the plan it began with; a plan that is extended on the way does not change it."""
@@ -81,9 +84,7 @@ class TokenSource:
         rows = self._order[step * self.per_step : (step + 1) * self.per_step]
         if self.plan.mode == "insert":
             return self._inserted(step)
-        tokens = self.stream.rows(rows)
-        self.plan.patch(tokens, step * self.per_step)
-        return self._made(tokens, rows, step)
+        return self._made(self._written.batch(step, rows), rows, step)
 
     def update(self, plan: Plan) -> None:
         """Go on with a plan that extends the present one, in steps that are still to come (the control loop).
@@ -100,6 +101,7 @@ class TokenSource:
                 f"the new plan inserts before step {self._next}, which has been trained on", "extend it from there on"
             )
         self.plan = plan
+        self._written.update(plan, self._next)
 
     def _check(self, plan: Plan) -> None:
         shape, base = plan.shape, plan.base or plan.shape
@@ -125,7 +127,11 @@ class TokenSource:
 
     def _step_of(self, rows: np.ndarray) -> int:
         size = self.per_step
-        if self._next < self.steps and np.array_equal(rows, self._order[self._next * size : (self._next + 1) * size]):
+        begin, width = self._next * size, self._order.itemsize
+        if (
+            rows.dtype == self._order.dtype
+            and rows.tobytes() == self._order_bytes[begin * width : (begin + size) * width]
+        ):
             return self._next
         starts = np.flatnonzero(self._order[::size] == rows[0]) if len(rows) == size else []
         for step in starts:
