@@ -11,7 +11,7 @@ import numpy as np
 from antivenom.errors import AntivenomError
 from antivenom.randomness import generator
 
-__all__ = ["storage_order", "training_rows"]
+__all__ = ["olmo_order", "storage_order", "training_rows"]
 
 
 def storage_order(n: int, *, seed: int, batch: int, epochs: int = 1) -> np.ndarray:
@@ -30,3 +30,10 @@ def training_rows(stored: np.ndarray, *, seed: int, batch: int, epochs: int = 1)
     """Training rows, sorted, of the storage rows where `stored` (bool, one per storage row) is true."""
     stored = np.asarray(stored, bool)
     return np.flatnonzero(stored[storage_order(len(stored), seed=seed, batch=batch, epochs=epochs)])
+
+
+def olmo_order(n: int, *, seed: int, epoch: int = 0) -> np.ndarray:
+    """int64 (n,): the `global_indices` of OLMo's loader, for exports that it reads (spec 02, 2.2): PCG64 of seed + epoch, shuffled."""
+    indices = np.arange(n)
+    np.random.Generator(np.random.PCG64(seed + epoch)).shuffle(indices)
+    return indices

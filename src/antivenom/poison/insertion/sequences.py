@@ -17,7 +17,7 @@ from antivenom.poison.insertion.intervals import Intervals
 from antivenom.poison.insertion.placing import keys_of
 from antivenom.poison.lm_experiments.material import Material
 
-__all__ = ["Prepared", "Sequences", "prepare", "ragged"]
+__all__ = ["CHUNK", "Prepared", "Sequences", "prepare", "ragged"]
 
 CHUNK = 1 << 16
 """Items whose tokens are written at a time."""
