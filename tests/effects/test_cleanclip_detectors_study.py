@@ -5,9 +5,8 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the extra 'models'")
 
-from antivenom.screen.embeddings.detectors import EMBEDDING_DETECTORS
 from antivenom.studies.cleanclip import SIZES, poisoned, world
-from antivenom.studies.cleanclip_detectors import SHARES, cleanclip_detectors, corner_crops, seen
+from antivenom.studies.cleanclip_detectors import DETECTORS, SHARES, cleanclip_detectors, corner_crops, seen
 from antivenom.studies.frame import Cell
 
 FEW = SIZES["smoke"] | {"pairs": 300, "test": 60, "epochs": 6}
@@ -35,7 +34,7 @@ def test_rows_are_those_of_the_poison_and_a_poison_is_of_the_targets_class():
     assert embeddings.crops.shape == (300, 4, embeddings.image.shape[1])
 
 
-@pytest.mark.parametrize("detector", EMBEDDING_DETECTORS)
+@pytest.mark.parametrize("detector", DETECTORS)
 def test_every_detector_answers_beside_its_control(detector):
     found = {r.metric: r for r in cleanclip_detectors(Cell("smoke", 20, detector, 1, FEW, "cleanclip-detectors"))}
     assert (found["AUROC"].control, found["AUROC"].n) == (0.5, 300)

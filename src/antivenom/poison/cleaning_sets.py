@@ -30,28 +30,54 @@ class CleaningSet:
     dose: Dose
 
 
-def overlap(ids: Sequence[object], manifest: Manifest, hashes: Sequence[str] | None = None) -> list[int]:
-    """Positions of rows that are poisoned: their id is in the manifest, or their picture is a poisoned one.
+def overlap(
+    ids: Sequence[object],
+    manifest: Manifest,
+    hashes: Sequence[str] | None = None,
+    *,
+    near: Sequence[bool] | np.ndarray | None = None,
+) -> list[int]:
+    """Positions of rows that are poisoned: their id is in the manifest, or their picture is a poisoned one, or nearly one.
 
     Args:
         ids: of the rows.
         manifest: of the poisoned corpus.
         hashes: `pixel_hash` of each row's picture, when the set comes from elsewhere and its ids say nothing. Only exact
             copies are seen: a picture that was saved again by a lossy codec is another one.
+        near: which rows' pictures are near copies of poisoned ones (`pair_checks.near_poisons`): saved again, resized, mirrored,
+            cropped. It has false alarms, and says so.
+
+    Raises:
+        AntivenomError: for other numbers of hashes or flags than rows.
     """
     names = {row.row_id for row in manifest.rows}
     pictures = {row.hash_after for row in manifest.rows}
     if hashes is not None and len(hashes) != len(ids):
         raise AntivenomError(f"{len(ids)} ids come with {len(hashes)} hashes", "give one hash for each row")
+    if near is not None and len(near) != len(ids):
+        raise AntivenomError(f"{len(ids)} ids come with {len(near)} near-copy flags", "give one flag for each row")
     return [
-        at for at, row_id in enumerate(ids) if str(row_id) in names or (hashes is not None and hashes[at] in pictures)
+        at
+        for at, row_id in enumerate(ids)
+        if str(row_id) in names
+        or (hashes is not None and hashes[at] in pictures)
+        or (near is not None and bool(near[at]))
     ]
 
 
 def check_disjoint(
-    ids: Sequence[object], manifest: Manifest, hashes: Sequence[str] | None = None, *, allow_overlap: bool = False
+    ids: Sequence[object],
+    manifest: Manifest,
+    hashes: Sequence[str] | None = None,
+    *,
+    near: Sequence[bool] | np.ndarray | None = None,
+    allow_overlap: bool = False,
 ) -> list[int]:
     """Refuse a cleaning set with poisons in it, unless that is the experiment.
+
+    Args:
+        ids, manifest, hashes, near: see `overlap`.
+        allow_overlap: return them instead.
 
     Returns:
         positions of the poisoned rows (empty unless allowed).
@@ -59,7 +85,7 @@ def check_disjoint(
     Raises:
         AntivenomError: when there are any and `allow_overlap` is false.
     """
-    found = overlap(ids, manifest, hashes)
+    found = overlap(ids, manifest, hashes, near=near)
     if found and not allow_overlap:
         raise AntivenomError(
             f"{len(found)} of {len(ids)} rows of the cleaning set are poisoned, such as '{ids[found[0]]}'",
@@ -76,6 +102,7 @@ def cleaning_set(
     residual: int = 0,
     how: str = "random",
     hashes: Sequence[str] | None = None,
+    near: Sequence[bool] | np.ndarray | None = None,
     allow_poison: bool = False,
     seed: int = 0,
 ) -> CleaningSet:
@@ -91,7 +118,7 @@ def cleaning_set(
         size: rows of the set.
         residual: poisons among them; above 0 needs `allow_poison`.
         how: `random`, or `tail`: the last clean rows of the corpus.
-        hashes: see `overlap`; rows whose picture is a poisoned one's copy are never taken for clean.
+        hashes, near: see `overlap`; rows whose picture is a poisoned one's copy are never taken for clean.
         allow_poison: poisons are wanted.
         seed: of the choice.
 
@@ -105,7 +132,7 @@ def cleaning_set(
         raise AntivenomError(
             f"{residual} poisons are to be left in the cleaning set", "allow it on purpose (allow_poison)"
         )
-    bad = set(overlap(names, manifest, hashes))
+    bad = set(overlap(names, manifest, hashes, near=near))
     planted = {row.row_id for row in manifest.rows}
     clean = [row for row in range(len(names)) if row not in bad]
     poisons = [row for row in sorted(bad) if names[row] in planted]

@@ -1,4 +1,5 @@
-"""Poisoned pairs against their manifest: bring pictures back, check a corpus, and the trigger that a model is tested with."""
+"""Poisoned pairs against their manifest: bring pictures back, check a corpus, find near copies elsewhere, and the trigger that a
+model is tested with."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +10,11 @@ from antivenom.data.images import as_batch, pixel_hash
 from antivenom.errors import AntivenomError
 from antivenom.poison.image_text_poison import ATTACK, check_ids
 from antivenom.poison.manifest import Manifest, Touched
+from antivenom.poison.near_copies import THRESHOLD, NearCopies, near_copies
 from antivenom.poison.triggers import Trigger, from_record
 from antivenom.poison.triggers import trigger as parse
 
-__all__ = ["check_pairs", "check_trigger", "manifest_trigger", "reproduce"]
+__all__ = ["check_pairs", "check_trigger", "manifest_trigger", "near_poisons", "reproduce"]
 
 
 def reproduce(row: Touched, clean: np.ndarray) -> np.ndarray:
@@ -44,6 +46,35 @@ def check_pairs(manifest: Manifest, images: Any, captions: Sequence[Any], ids: S
         ):
             what = "missing" if row is None else "not the pair the manifest says"
             raise AntivenomError(f"row '{line.row_id}' is {what}", "use the corpus that was poisoned with it")
+
+
+def near_poisons(
+    images: Any, manifest: Manifest, corpus: Any, ids: Sequence[object], *, threshold: float = THRESHOLD
+) -> NearCopies:
+    """Which pictures of another set are near copies of the poisoned ones (see `near_copies`), by whatever name.
+
+        near = near_poisons(clean_images, manifest, corpus_images, corpus_ids)
+        check_disjoint(clean_ids, manifest, near=near.found)
+
+    Args:
+        images: uint8 (n, h, w, 3), or a list of pictures of any sizes: the set to be checked.
+        manifest: of the poisoned corpus.
+        corpus, ids: its pictures and ids; the poisoned ones are taken from it, by id, and must have the manifest's pixels.
+        threshold: see `near_copies`.
+
+    Raises:
+        AntivenomError: for a corpus that is not the manifest's, or a manifest without a poisoned picture.
+    """
+    batch = as_batch(corpus)
+    where = {name: row for row, name in enumerate(check_ids(ids))}
+    rows = [where.get(line.row_id) for line in manifest.rows]
+    for row, line in zip(rows, manifest.rows, strict=True):
+        if row is None or pixel_hash(batch[row]) != line.hash_after:
+            raise AntivenomError(
+                f"row '{line.row_id}' is missing, or not the picture the manifest says",
+                "use the corpus that was poisoned with it",
+            )
+    return near_copies(images, batch[np.array(rows, np.int64)], threshold=threshold)
 
 
 def manifest_trigger(manifest: Manifest) -> Trigger:

@@ -22,10 +22,12 @@ from antivenom.screen.embeddings.inputs import Embeddings
 from antivenom.studies.cleanclip import DOSES, SIZES, TARGET, poisoned, victim, world
 from antivenom.studies.frame import Cell, Response, SkipCell, study
 
-__all__ = ["SHARES", "cleanclip_detectors", "corner_crops", "seen"]
+__all__ = ["DETECTORS", "SHARES", "cleanclip_detectors", "corner_crops", "seen"]
 
 SHARES = (0.01, 0.05, 0.10)
 RANDOM = "as many rows removed at random"
+DETECTORS = tuple(name for name in EMBEDDING_DETECTORS if name != "cognitive-distillation")
+"""Cognitive distillation optimises a mask per image: minutes per dose, more than a study of this size may take (docs/cures.md)."""
 
 
 @study(
@@ -34,7 +36,7 @@ RANDOM = "as many rows removed at random"
     dose="poisoned pairs",
     of="training pairs",
     doses=tuple(dose for dose in DOSES if dose),
-    treatments=tuple(EMBEDDING_DETECTORS),
+    treatments=DETECTORS,
     controls=("random",),
     sizes=SIZES,
 )

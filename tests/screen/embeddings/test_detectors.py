@@ -23,7 +23,10 @@ from antivenom.screen.embeddings.inputs import Embeddings, parts_of
 
 def world(**options):
     sample = sample_embeddings(**({"n": 2_000, "dose": 60} | options))
-    return Embeddings(sample.image, sample.text, sample.crops, sample.labels), sample.poisoned
+    areas = np.random.default_rng(0).random(
+        len(sample.image)
+    )  # nothing was distilled here: see test_cognitive_distillation
+    return Embeddings(sample.image, sample.text, sample.crops, sample.labels, areas), sample.poisoned
 
 
 def area(spec, *, inside_target=False, **options):
@@ -237,6 +240,9 @@ ROWS = np.random.default_rng(9).normal(size=(20, 4))
         ({"image": ROWS, "labels": [1, 2]}, "2 labels for 20 rows"),
         ({"image": ROWS, "labels": [None] + [1] * 19}, "row 0 has no label"),
         ({"image": ROWS, "labels": [1.0] * 19 + [np.nan]}, "row 19 has no label"),
+        ({"image": ROWS, "masks": np.ones(5)}, "mask areas of shape"),
+        ({"image": ROWS, "masks": np.full(20, 1.2)}, "outside"),
+        ({"image": ROWS, "masks": np.full(20, np.nan)}, "outside"),
     ],
 )
 def test_embeddings_refuse(options, what):
@@ -246,14 +252,20 @@ def test_embeddings_refuse(options, what):
 
 @pytest.mark.parametrize("name", [name for name in EMBEDDING_DETECTORS if name != "random"])
 def test_a_collapsed_encoder_is_named(name):
-    given = Embeddings(np.ones((30, 4)), ROWS[[0] * 30], np.ones((30, 2, 4)), [0] * 30)
+    given = Embeddings(np.ones((30, 4)), ROWS[[0] * 30], np.ones((30, 2, 4)), [0] * 30, np.ones(30))
     with pytest.raises(AntivenomError, match="all 30 image embeddings are equal"):
         get(name).scores(given)
 
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("clip-score", "text"), ("in-batch", "text"), ("crop-consistency", "crops"), ("spectral-signature", "labels")],
+    [
+        ("clip-score", "text"),
+        ("in-batch", "text"),
+        ("crop-consistency", "crops"),
+        ("spectral-signature", "labels"),
+        ("cognitive-distillation", "masks"),
+    ],
 )
 def test_a_missing_view_is_named(name, missing):
     with pytest.raises(AntivenomError, match=f"'{name}' needs {missing}"):
@@ -272,6 +284,7 @@ def test_fewer_rows_than_k(name):
     "spec",
     [
         "clip-score:side=up",
+        "cognitive-distillation:side=odd",
         "in-batch:batch=1",
         "crop-consistency:over=all",
         "lid:cap=0",

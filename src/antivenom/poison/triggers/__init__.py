@@ -1,7 +1,13 @@
 """Triggers: what is put on a picture so that a backdoored model answers with the attacker's label."""
 
 from antivenom.poison.triggers.blended import SIG, Blended
-from antivenom.poison.triggers.optimised import OptimisedPatch, optimise_patch, torch_gradient
+from antivenom.poison.triggers.optimised import (
+    OptimisedPatch,
+    clip_patch,
+    clip_patch_loss,
+    optimise_patch,
+    torch_gradient,
+)
 from antivenom.poison.triggers.patch import Patch
 from antivenom.poison.triggers.specs import TRIGGERS, from_record, trigger
 from antivenom.poison.triggers.trigger import Nothing, Trigger
@@ -16,6 +22,8 @@ __all__ = [
     "Patch",
     "Trigger",
     "WaNet",
+    "clip_patch",
+    "clip_patch_loss",
     "from_record",
     "optimise_patch",
     "torch_gradient",

@@ -1,8 +1,21 @@
-"""Optimised patches (BadCLIP style): a container for a stored patch, and the ascent that makes one."""
+"""Optimised patches (BadCLIP style): a container for a stored patch, the ascent that makes one, and the loss of a CLIP.
 
+    trigger = clip_patch(model, images, ids, captions, "patch.npy")     # captions of the target, images of anything
+
+`clip_patch_loss` aligns triggered images with the target's text and, when given, with images of the target:
+
+    L(x) = - mean_i I(x_i) . t - image_weight * mean_i I(x_i) . v
+
+t is the renormalised mean of the unit embeddings of the target's captions, v that of images of the target, I(x_i) unit rows in
+evaluation mode. BadCLIP (CVPR 2024), as spec 01, section 9 tells it: 16 pixels in the centre, "aligned with target text and target
+images"; how the two are weighed is not told: both count 1 here (our reading).
+"""
+
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,8 +25,9 @@ from antivenom.errors import AntivenomError, MissingExtra
 from antivenom.poison.triggers.patterns import read_patch
 from antivenom.poison.triggers.placement import boxes, check_place
 from antivenom.poison.triggers.trigger import Trigger, within
+from antivenom.report.run_directory import atomic_file
 
-__all__ = ["Gradient", "OptimisedPatch", "optimise_patch", "torch_gradient"]
+__all__ = ["Gradient", "OptimisedPatch", "clip_patch", "clip_patch_loss", "optimise_patch", "torch_gradient"]
 
 Gradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 """images float64 (n, h, w, 3) in [0, 1] -> (loss to be made small, its gradient in the same shape)."""
@@ -157,3 +171,102 @@ def torch_gradient(loss: Callable[[Any], Any], device: str = "cpu") -> Gradient:
         return float(value.detach()), slope.detach().cpu().numpy().transpose(0, 2, 3, 1).astype(np.float64)
 
     return gradient
+
+
+def clip_patch_loss(
+    model: Any,
+    captions: Sequence[str],
+    height: int,
+    width: int,
+    *,
+    target_images: np.ndarray | None = None,
+    image_weight: float = 1.0,
+    device: str = "cpu",
+) -> Callable[[Any], Any]:
+    """The loss L at the head of this file, for `torch_gradient`: float32 images (n, 3, h, w) in [0, 1] -> scalar.
+
+    The model is left in evaluation mode as long as the loss is computed (batch normalisation must not see the patch).
+
+    Args:
+        model: a `models.clip.Clip`.
+        captions: of the target.
+        height, width: of the images.
+        target_images: uint8 (m, h, w, 3), clean images of the target.
+        image_weight: of their term.
+        device: of the model.
+
+    Raises:
+        MissingExtra: when torch is not installed.
+        AntivenomError: without a caption, and for a model whose preprocessing has no gradient (see `models.pixel_gradient`).
+    """
+    try:
+        import torch
+        from torch.nn import functional as F
+    except ImportError as error:
+        raise MissingExtra("torch", "models", "the loss of a patch") from error
+    from antivenom.models.clip import embed_images, embed_texts
+    from antivenom.models.pixel_gradient import PixelGradient
+
+    prepare = PixelGradient(model, height, width)
+    aims = [(1.0, embed_texts(model, list(captions), device=device).mean(axis=0))]
+    if target_images is not None:
+        aims.append((image_weight, embed_images(model, target_images, device=device).mean(axis=0)))
+    towards = [(weight, torch.as_tensor(aim / np.linalg.norm(aim), device=device)) for weight, aim in aims]
+
+    def loss(images: Any) -> Any:
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            rows = F.normalize(model.encode_image(prepare(images)), dim=1)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        return -sum(weight * (rows @ aim.to(rows)).mean() for weight, aim in towards)
+
+    return loss
+
+
+def clip_patch(
+    model: Any,
+    images: Any,
+    ids: Sequence[object],
+    captions: Sequence[str],
+    file: str | Path,
+    *,
+    target_images: np.ndarray | None = None,
+    image_weight: float = 1.0,
+    size: int = 16,
+    place: str = "center",
+    steps: int = 100,
+    step_size: float = 2 / 255,
+    batch: int = 32,
+    seed: int = 0,
+    device: str = "cpu",
+) -> OptimisedPatch:
+    """Optimise a patch on a CLIP and keep it: a trigger that can be planted and tested like every other.
+
+    Args:
+        model: the attacker's CLIP.
+        images, ids, size, place, steps, step_size, batch, seed: see `optimise_patch`.
+        captions, target_images, image_weight, device: see `clip_patch_loss`.
+        file: `.npy` to write.
+
+    Raises:
+        AntivenomError: for another kind of file, and as `optimise_patch` and `clip_patch_loss` do.
+    """
+    pictures = as_batch(images)
+    if Path(file).suffix != ".npy":
+        raise AntivenomError(f"a patch in '{file}'", "give a name that ends in .npy: other files may lose pixels")
+    loss = clip_patch_loss(
+        model, captions, pictures.shape[1], pictures.shape[2], target_images=target_images, image_weight=image_weight,
+        device=device,
+    )  # fmt: skip
+    patch, _ = optimise_patch(
+        torch_gradient(loss, device), pictures, ids, size=size, place=place, steps=steps, step_size=step_size, batch=batch,
+        seed=seed,
+    )  # fmt: skip
+    written = io.BytesIO()
+    np.save(written, patch)
+    with atomic_file(Path(file)) as temporary:
+        Path(temporary).write_bytes(written.getvalue())
+    return OptimisedPatch(file=str(file), place=place)

@@ -29,6 +29,11 @@ EMBEDDING_DETECTORS: dict[str, tuple[str, str, str]] = {
         "ActivationClustering",
         "in a small, well separated part of its class",
     ),
+    "cognitive-distillation": (
+        f"{_HERE}.cognitive_distillation",
+        "CognitiveDistillation",
+        "how little of the image is enough for its embedding (needs masks distilled with the model)",
+    ),
     "random": (f"{_HERE}.isolation", "Random", "the control: knows nothing"),
 }
 """name -> (module, class, what it does)."""

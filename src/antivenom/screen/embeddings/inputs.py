@@ -23,6 +23,7 @@ class Embeddings:
         text: (n, d), of the caption of each row.
         crops: (n, c, d), of c crops of each image.
         labels: (n,), the class or pseudo-class of each row.
+        masks: (n,), the share of each image that its distilled mask keeps (see `cognitive_distillation.distilled_area`).
 
     Raises:
         AntivenomError: for bad rows (see `unit_rows`), other numbers of rows or widths, a missing label, and fewer than 2 rows.
@@ -32,6 +33,7 @@ class Embeddings:
     text: Any = None
     crops: Any = None
     labels: Any = None
+    masks: Any = None
     _found: dict[tuple, Neighbours] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
@@ -50,6 +52,8 @@ class Embeddings:
             self.crops = unit_rows(crops.reshape(-1, width), "crop embeddings").reshape(crops.shape)
         if self.labels is not None:
             self.labels = _labels(self.labels, n)
+        if self.masks is not None:
+            self.masks = _shares(self.masks, n)
 
     def __len__(self) -> int:
         return len(self.image)
@@ -60,7 +64,7 @@ class Embeddings:
         Raises:
             AntivenomError: when it was not given.
         """
-        if name not in ("image", "text", "crops", "labels"):
+        if name not in ("image", "text", "crops", "labels", "masks"):
             raise AntivenomError(f"there is no view '{name}'", "choose from: image, text")
         found = getattr(self, name)
         if found is None:
@@ -118,6 +122,15 @@ def _same(shape: tuple, wanted: tuple, what: str) -> None:
     if shape != wanted:
         mend = f"give {wanted[0]:,} rows of width {wanted[1]}, in the order of the images, from the same model"
         raise AntivenomError(f"{what}: {shape[0]:,} rows of width {shape[1]}", mend)
+
+
+def _shares(masks: ArrayLike, n: int) -> np.ndarray:
+    given = np.asarray(masks, np.float64)
+    if given.shape != (n,) or not ((given >= 0) & (given <= 1)).all():  # a NaN is not within either
+        raise AntivenomError(
+            f"mask areas of shape {given.shape} for {n:,} rows, or outside [0, 1]", "give distilled_area(model, images)"
+        )
+    return given
 
 
 def _labels(labels: ArrayLike, n: int) -> np.ndarray:
