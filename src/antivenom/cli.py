@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from antivenom import __version__
 from antivenom.cli_decontaminate import register as register_decontaminate
 from antivenom.cli_options import AS_FOUND, READING, Reading
+from antivenom.cli_plan import register as register_plan
 from antivenom.cli_scores import register as register_scores
 from antivenom.cli_toxicr import register as register_toxicr
 from antivenom.cli_toxicr import toxicr
@@ -336,6 +337,7 @@ register_decontaminate(app, SCREENING)
 register_scores(app, SCORING)
 register_toxicr(app, STUDYING)
 register_toxicr_evaluate(toxicr)
+register_plan(app, STUDYING)
 
 
 def main() -> None:
