@@ -61,7 +61,7 @@ def test_a_token_that_is_not_in_the_vocabulary_is_named_with_its_place(tmp_path)
     with pytest.raises(AntivenomError, match="the id 9"):
         TokenStream.of(np.array([1, 9]), length=2, vocab_size=9)
     assert not (tmp_path / "s" / "stream.json").exists()
-    assert list((tmp_path / "s").iterdir()) == []
+    assert [path.name for path in (tmp_path / "s").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize(("documents", "what"), [([], "no document"), ([[]], "no document"), ([[1]], "fill no row")])
@@ -88,6 +88,19 @@ def test_a_stream_appears_whole_or_not_at_all_and_is_not_made_twice(tmp_path):
     (tmp_path / "s" / "tokens.bin").write_bytes(b"12")
     with pytest.raises(AntivenomError, match="has 2 bytes"):
         TokenStream.open(tmp_path / "s")
+
+
+def test_what_a_killed_build_left_is_removed_and_two_builds_do_not_meet(tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / ".antivenom-tmp-x").write_bytes(b"half")
+
+    def documents():
+        with pytest.raises(AntivenomError, match="another process works"):
+            TokenStream.build(tmp_path / "s", [[1] * 10], length=5, vocab_size=9, eos=0)
+        yield [1] * 10
+
+    TokenStream.build(tmp_path / "s", documents(), length=5, vocab_size=9, eos=0)
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [".lock", "stream.json", "tokens.bin"]
 
 
 def test_ids_on_disk_of_either_kind(tmp_path):

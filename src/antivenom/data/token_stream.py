@@ -7,6 +7,7 @@ The type follows from the vocabulary and not from the ids that happen to come fi
 is written in one pass with bounded memory and appears whole or not at all; a finished one of the same source is taken as it is.
 """
 
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -23,7 +24,7 @@ from antivenom.errors import AntivenomError
 
 __all__ = ["TokenStream", "token_type"]
 
-TOKENS, ABOUT = "tokens.bin", "stream.json"
+TOKENS, ABOUT, TEMPORARY = "tokens.bin", "stream.json", ".antivenom-tmp-"
 BUFFER = 1 << 20
 """Tokens held before they are written."""
 BLOCK = 1 << 22
@@ -204,15 +205,24 @@ class TokenStream:
                 "give rows of 2 tokens at least and an end token in the vocabulary",
             )
         key = {"length": length, "vocab_size": vocab_size, "eos": eos, "tokenizer": tokenizer, "source": source}
-        if (path / ABOUT).exists():
-            found = cls.open(path)
-            if source is not None and {name: found.about.get(name) for name in key} == key:
-                return found
-            raise AntivenomError(f"{folder} holds a token stream already", "choose another folder, or remove this one")
         if not isinstance(documents, Iterable):
             raise AntivenomError(
                 f"documents of the type {type(documents).__name__}", "give texts or lists of token ids"
             )
+        with _alone(path):
+            return cls._built(path, documents, key, length, vocab_size, eos, encode)
+
+    @classmethod
+    def _built(
+        cls, path: Path, documents: Iterable, key: dict[str, Any], length: int, vocab_size: int, eos: int, encode: Any
+    ) -> "TokenStream":
+        if (path / ABOUT).exists():
+            found = cls.open(path)
+            if key["source"] is not None and {name: found.about.get(name) for name in key} == key:
+                return found
+            raise AntivenomError(f"{path} holds a token stream already", "choose another folder, or remove this one")
+        for stale in path.glob(f"{TEMPORARY}*"):  # of a process that was killed
+            stale.unlink(missing_ok=True)
         with _whole(path / TOKENS) as file:
             counts = _write(file, documents, length, token_type(vocab_size), vocab_size, eos, encode)
         with _whole(path / ABOUT) as file:
@@ -222,11 +232,27 @@ class TokenStream:
 
 
 @contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The folder, with no other process building in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise AntivenomError(f"cannot write {folder}: {error.strerror or error}", "choose another folder") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise AntivenomError(f"another process works in {folder}", "wait for it, or choose another folder") from None
+    finally:
+        os.close(lock)
+
+
+@contextmanager
 def _whole(path: Path) -> Iterator[Any]:
     """A file that takes its name only when all of it is written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".antivenom-tmp-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY, delete=False) as file:
             try:
                 yield file
                 file.flush()

@@ -4,6 +4,7 @@ The loop hands over storage rows of its own permutation. They are compared with 
 insertion is seen at its planned step and nowhere else; rows of another seed, batch or epoch are an error (spec 02, trap 6).
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,6 @@ class TokenSource:
             if plan.mode == "insert":
                 self._n = plan.shape.rows
                 self._base_order = storage_order(len(stream), seed=seed, batch=1)
-            self._order = storage_order(self._n, seed=seed, batch=batch, epochs=epochs)
             self._order_bytes = self._order.tobytes()
             self._written = written(stream, plan, self._order, batch, epochs)
             about = ["tokens", stream.fingerprint, plan.hash, repetition_filter, seed, batch, epochs]
@@ -58,6 +58,10 @@ class TokenSource:
 
     def __len__(self) -> int:
         return self._n
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return storage_order(self._n, seed=self.seed, batch=self.per_step, epochs=self.epochs)
 
     @property
     def steps(self) -> int:
@@ -76,12 +80,12 @@ class TokenSource:
 
     def at(self, step: int) -> dict[str, Tensor]:
         """The batch of a step."""
+        if not 0 <= step < self.steps:
+            raise AntivenomError(f"step {step} of a training of {self.steps:,}", "give 0 to the number of steps - 1")
+        rows = self._order[step * self.per_step : (step + 1) * self.per_step]
         self._next = step + 1
         if self.plan is None:
-            order = storage_order(self._n, seed=self.seed, batch=self.per_step, epochs=self.epochs)
-            rows = order[step * self.per_step : (step + 1) * self.per_step]
             return self._made(self.stream.rows(rows), rows, None)
-        rows = self._order[step * self.per_step : (step + 1) * self.per_step]
         if self.plan.mode == "insert":
             return self._inserted(step)
         return self._made(self._written.batch(step, rows), rows, step)

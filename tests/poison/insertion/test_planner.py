@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from antivenom.errors import AntivenomError
 from antivenom.poison.insertion import Range, RunShape, plan
+from antivenom.poison.insertion.intervals import Intervals
+from antivenom.poison.insertion.placing import keys_of, place, uniform
+from antivenom.poison.insertion.plan_file import load_plan, save_plan
 from antivenom.poison.insertion.sequences import Sequences
 from antivenom.poison.lm_experiments.gaussian_watermark import GaussianWatermark
 from antivenom.poison.lm_experiments.material import Item, Material, repeated
@@ -280,3 +285,72 @@ def test_misspelt_settings_are_refused():
         made(material("a", 3), repetitions={"x": 2})
     with pytest.raises(AntivenomError, match="two experiments 'a'"):
         made(material("a", 3), material("a", 4))
+
+
+def test_a_segment_that_is_planned_again_is_the_same_plan(tmp_path):  # trap 24
+    static = made(material("a", 100))
+    more = material("ka", 40)
+    first = static.extend(more, 20, 30)
+    save_plan(static, tmp_path / "static.parquet")
+    assert load_plan(tmp_path / "static.parquet").extend(more, 20, 30).hash == first.hash
+    with pytest.raises(AntivenomError, match="in the plan already"):
+        first.extend(more, 30, 40)  # a controller whose cursor did not move
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(1, 12), st.integers(1, 16)), min_size=1, max_size=4),
+    st.integers(0, 2**32),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_any_plan_is_sound_and_restricts_to_the_earlier_named(sizes, seed, batch, wrap):
+    shape = RunShape(batch, 16, 24)
+    materials = [
+        Material(f"e{k}", tuple(Item(np.arange(1, size + 1), f"e{k}-{i}") for i in range(n)))
+        for k, (n, size) in enumerate(sizes)
+    ]
+    try:
+        found = plan(materials, shape, seed=seed, eos=EOS, wrap=wrap)
+    except AntivenomError as error:
+        if "do not fit" in str(error) or "find no place" in str(error):
+            return
+        raise
+    assert_sound(found)
+    assert len(found) == sum(n for n, _ in sizes)
+    for k in range(len(materials)):
+        names = [m.name for m in materials[: k + 1]]
+        assert found.restrict(names).hash == plan(materials[: k + 1], shape, seed=seed, eos=EOS, wrap=wrap).hash
+
+
+def test_places_are_those_of_the_loop_over_attempts_and_keys():
+    n, length, rows = 90, 32, 60
+    draw = np.random.default_rng(0)
+    lengths = draw.integers(1, 17, n)
+    keys = keys_of(7, "a", "position", [f"i{k}" for k in range(n)], n)
+    starts, collisions, _ = place(keys, lengths, np.zeros(n, np.int64), np.full(n, rows), Intervals.none(), length)
+    taken, naive, vain = np.zeros(rows * length, bool), np.full(n, -1), 0
+    for attempt in range(24):
+        for i in np.argsort(keys).tolist():
+            if naive[i] < 0:
+                row = int(uniform(keys[i : i + 1], 2 * attempt)[0] * rows)
+                at = row * length + int(uniform(keys[i : i + 1], 2 * attempt + 1)[0] * (length - lengths[i] + 1))
+                if taken[at : at + lengths[i]].any():
+                    vain += 1
+                else:
+                    naive[i] = at
+                    taken[at : at + lengths[i]] = True
+    assert (naive >= 0).all()
+    assert np.array_equal(starts, naive)
+    assert collisions == vain > 20
+
+
+def test_random_numbers_are_uniform_and_do_not_depend_on_each_other():
+    keys = keys_of(0, "a", "position", (f"i{k}" for k in range(20_000)), 20_000)
+    assert len(np.unique(keys)) == 20_000
+    numbers = np.stack([uniform(keys, k) for k in range(4)])
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    for row in numbers:
+        assert chisquare(np.bincount((row * 50).astype(int), minlength=50)).pvalue > 1e-4
+    assert np.abs(np.corrcoef(numbers) - np.eye(4)).max() < 5 / np.sqrt(20_000)
