@@ -235,7 +235,7 @@ def safeclip(
         the last split, (n,) bool: the safe rows.
 
     Raises:
-        AntivenomError: when the first split believes fewer rows than a batch, and as `fit` does.
+        AntivenomError: when the first split believes fewer than two rows per batch, and as `fit` does.
     """
     how = how or SafeClip()
     source = PairSource(clip, images, captions, views=VIEWS, ids=ids, seed=recipe.seed)
@@ -269,7 +269,7 @@ def safeclip(
     look = replace(stage("first look"), lr=recipe.lr * how.first_rate)
     fit_on_shelf(make_objective("mmcl", clip), data, look, shelf)
     first = believed(cosines(clip), how.believe, seed=recipe.seed)
-    if first.sum() < recipe.batch:
+    if first.mean() * recipe.batch < 2:  # a batch of stage 4 would hold nothing to tell a caption from
         raise AntivenomError(
             f"{int(first.sum())} of {len(images)} pairs are believed at first",
             "train the first look at a higher rate (first_rate), or believe more (believe)",
