@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from antivenom import __version__
+from antivenom.cli_clip import register as register_clip
 from antivenom.cli_decontaminate import register as register_decontaminate
 from antivenom.cli_options import AS_FOUND, READING, Reading
+from antivenom.cli_pairs import register as register_pairs
 from antivenom.cli_plan import register as register_plan
 from antivenom.cli_scores import register as register_scores
 from antivenom.cli_toxicr import register as register_toxicr
@@ -28,6 +30,7 @@ app = App(
 SCREENING = Group.create_ordered("Screen a corpus")
 SCORING = Group.create_ordered("Scores")
 STUDYING = Group.create_ordered("Train and evaluate")
+PAIRS = Group.create_ordered("Images and captions")
 RUNS = Group.create_ordered("Runs")
 study = App(name="study", help="Dose, response, antidote: run a study, list, compare.", group=STUDYING)
 app.command(study)
@@ -338,6 +341,8 @@ register_scores(app, SCORING)
 register_toxicr(app, STUDYING)
 register_toxicr_evaluate(toxicr)
 register_plan(app, STUDYING)
+register_pairs(app, PAIRS)
+register_clip(app, PAIRS)
 
 
 def main() -> None:

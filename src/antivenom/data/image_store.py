@@ -150,6 +150,10 @@ class ImageStore:
         wanted = np.arange(len(self))[rows]
         return self._batch(wanted.tolist())
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All pictures in memory: for whoever needs a real array."""
+        return self[:].astype(dtype) if dtype is not None else self[:]
+
     def content(self, row: int) -> bytes | Path:
         """The bytes of a picture, or the path of its file."""
         place = self.places[row]

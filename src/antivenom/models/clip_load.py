@@ -16,7 +16,7 @@ from typing import Any
 from antivenom.errors import AntivenomError
 from antivenom.models.torch_runtime import require_torch
 
-__all__ = ["load_clip", "model_format", "save_clip"]
+__all__ = ["image_size", "load_clip", "model_format", "save_clip"]
 
 SMALL = "clip_small.json"
 FORMS = "a folder, open_clip:NAME, open_clip:FOLDER, transformers:FOLDER, small:conv, small:vit or small:packaged"
@@ -71,6 +71,16 @@ def model_format(folder: str | Path) -> str:
     raise AntivenomError(
         f"'{folder}' holds no CLIP", f"a folder has {SMALL}, open_clip_config.json or config.json beside its weights"
     )
+
+
+def image_size(model: Any) -> int:
+    """The side of the pictures that a model takes, in pixels."""
+    if hasattr(model, "preprocess"):
+        return int(model.preprocess.input_size[-1])
+    if hasattr(model, "processor"):
+        size = model.processor.crop_size or model.processor.size
+        return int(size["height"] if "height" in size else size["shortest_edge"])
+    return int(model.config.size)
 
 
 def save_clip(model: Any, folder: str | Path) -> str:

@@ -1,0 +1,492 @@
+"""Runs on a CLIP: train it on pairs of files, measure it, take a backdoor out of it.
+
+Each takes a run directory, leaves `run.json` and `report.html` there; models are saved in the format they came in (`model/`).
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from antivenom.data.class_lists import label_places, read_classes, read_templates
+from antivenom.data.image_store import decode
+from antivenom.data.image_text import ImageTextPairs, open_pairs
+from antivenom.data.image_world import CLASS_TEMPLATES
+from antivenom.data.images import pixel_hash
+from antivenom.errors import AntivenomError
+from antivenom.measure.rates import Rate
+from antivenom.measure.zero_shot import accuracies, attack_success, class_weights, ranked_classes
+from antivenom.poison.captions import resolve_target
+from antivenom.poison.cleaning_sets import check_disjoint
+from antivenom.poison.manifest import Manifest
+from antivenom.poison.pair_checks import check_trigger, manifest_trigger
+from antivenom.poison.triggers import Trigger
+from antivenom.poison.triggers import trigger as parse
+from antivenom.report.record_page import write_record_report
+from antivenom.report.run_directory import RunDirectory, apart
+from antivenom.studies.pair_runs import reading_facts
+
+__all__ = ["TestSet", "Tuning", "measure_run", "open_test", "repair_run", "train_run"]
+
+NORMS = ("norm", "layrnorm")  # how a folder of transformers calls what the published rule of no decay calls bn and ln
+LAST = "The last epoch counts (blind): a defender has no trigger to choose a better one by."
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How to train (see `train.recipe`)."""
+
+    epochs: int
+    batch: int
+    lr: float
+    warmup: int = 0
+    weight_decay: float | None = None
+    seed: int = 0
+    threads: int | None = 1
+    device: str = "cpu"
+
+    def recipe(self, **of_the_method: Any) -> Any:
+        """The recipe; what the method's source sets holds where nothing else is asked for."""
+        from antivenom.train.loop import Recipe
+        from antivenom.train.optimizer import NO_DECAY
+
+        given = {key: value for key, value in asdict(self).items() if value is not None or key == "threads"}
+        all_of_it: dict[str, Any] = {"no_decay": (*NO_DECAY, *NORMS)} | of_the_method | given
+        return Recipe(**all_of_it)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Labelled pictures, the classes they are judged by, and the attack that is tested.
+
+    Args:
+        pairs: with labels.
+        places: class of each.
+        classes, templates: of the zero-shot head; `{}` is the class.
+        target: the attacker's class; None without an attack.
+        trigger: put on before the model's own preprocessing; None without an attack.
+        seed: of the trigger's own noise.
+    """
+
+    pairs: ImageTextPairs
+    places: np.ndarray
+    classes: tuple[str, ...]
+    templates: tuple[str, ...]
+    target: int | None = None
+    trigger: Trigger | None = None
+    seed: int = 0
+
+    def ranked(self, model: Any, *, batch: int = 256, device: str = "cpu") -> dict[str, np.ndarray]:
+        """Ranked classes of the pictures: `clean`, and with an attack `triggered`; batch by batch."""
+        from antivenom.models.clip import embed_images, embed_texts
+
+        model.to(device)
+        weights = class_weights(lambda texts: embed_texts(model, texts, device=device), self.classes, self.templates)
+        found: dict[str, list[np.ndarray]] = {"clean": []} | ({"triggered": []} if self.trigger else {})
+        for start in range(0, len(self.pairs), batch):
+            rows = self.pairs.images[start : start + batch]
+            ids = list(self.pairs.ids[start : start + batch])
+            for arm in found:
+                shown = rows if arm == "clean" or self.trigger is None else self.trigger.apply(rows, ids, self.seed)
+                found[arm].append(ranked_classes(embed_images(model, shown, device=device), weights))
+        return {arm: np.concatenate(parts) for arm, parts in found.items()}
+
+    def rates(self, ranked: Mapping[str, np.ndarray], twin: Mapping[str, np.ndarray] | None = None) -> dict[str, Rate]:
+        """Top-k accuracy, and with an attack the ASR with its controls."""
+        made = {f"clean accuracy, top {k}": r for k, r in accuracies(ranked["clean"], self.places).items()}
+        if self.target is None:
+            return made
+        success = attack_success(
+            ranked["triggered"],
+            ranked["clean"],
+            self.places,
+            self.target,
+            twin=None if twin is None else twin["triggered"],
+        )
+        made["attack success rate"] = success.rate
+        made["called the target without the trigger"] = success.without
+        if success.twin:
+            made["attack success rate of the twin"] = success.twin
+        made["accuracy with the trigger"] = success.accuracy
+        return made
+
+
+def open_test(
+    source: str,
+    *,
+    size: int,
+    classes: Path | None = None,
+    templates: Path | None = None,
+    label: str | None = None,
+    target: str | None = None,
+    trigger: str | None = None,
+    manifest: Path | None = None,
+    allow_other: bool = False,
+    seed: int = 0,
+    **reading: Any,
+) -> TestSet:
+    """Labelled pictures from files.
+
+    Args:
+        source: pictures with a label column, or a folder with one folder per class (no `label`).
+        size: of the pictures, in pixels; with a manifest, the size at which its poisons were made.
+        classes: a file; without it the classes are the labels that occur.
+        templates: a file; without it those of `classes`, else five plain ones.
+        label: the column.
+        target, trigger: of the attack; with a manifest, its own.
+        manifest: of the poisoned corpus. A trigger that is not the manifest's is refused: the model would look clean.
+        allow_other: it is not.
+        seed: of a fresh trigger's noise.
+        reading: see `open_pairs`.
+
+    Raises:
+        AntivenomError: for labels that are no classes, a target that is no class or two, an attack that is given by half.
+    """
+    made: Trigger | None = parse(trigger) if trigger else None
+    if manifest is not None:
+        planted = Manifest.load(manifest)
+        if made is None:
+            made = manifest_trigger(planted)
+        else:
+            check_trigger(planted, made, allow_other=allow_other)
+        target = target or planted.rows[0].item_id
+        size = int(planted.rows[0].parameters.get("size", [size])[0])
+    if (target is None) != (made is None):
+        raise AntivenomError("an attack is a target and a trigger", "give --target and --trigger, or --manifest")
+    known = read_classes(classes) if classes else None
+    columns: dict[str, Any] = {"label": label, "caption": label} if label else {"caption": "folder"}
+    pairs = open_pairs(source, size=size, **(reading | columns))
+    labels = pairs.labels or ()
+    names = known.names if known else tuple(sorted(set(labels)))
+    own = read_templates(templates) if templates else (known.templates if known else ())
+    place = resolve_target(target, names) if target is not None else None
+    return TestSet(
+        pairs, np.array(label_places(labels, names), np.int64), names, own or CLASS_TEMPLATES, place, made, seed
+    )
+
+
+def measure_run(
+    model: str,
+    data: str,
+    out: Path,
+    *,
+    twin: str | None = None,
+    size: int | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+    **test: Any,
+) -> dict[str, Any]:
+    """Zero-shot top-k accuracy, and with an attack its success rate beside the controls.
+
+    Args:
+        model: see `models.clip_load.load_clip`.
+        data: see `open_test`.
+        out: the run directory.
+        twin: the same model trained without the dose: the ASR's control.
+        size: of the pictures; the model's own, or the manifest's.
+        device: of torch.
+        overwrite, command: of the run.
+        test: see `open_test`.
+
+    Raises:
+        AntivenomError: see `open_test`.
+    """
+    from antivenom.models.clip_load import image_size, load_clip
+
+    apart(out, data, model, *([twin] if twin else []))
+    config = {"verb": "clip measure", "model": model, "data": data, "twin": twin, "size": size, "test": test}
+    with RunDirectory.open(out, config, overwrite=overwrite) as run:
+        if run.complete:
+            return run.read()
+        clip = load_clip(model)
+        with run.step("read") as step:
+            tested = open_test(data, size=size or image_size(clip), **test)
+            step.rows = len(tested.pairs)
+        with run.step("measure") as step:
+            ranked = tested.ranked(clip, device=device)
+            other = tested.ranked(load_clip(twin), device=device) if twin else None
+            step.rows = len(tested.pairs)
+        rates = tested.rates(ranked, other)
+        warnings = _about_the_attack(tested, twin)
+        first = next(iter(rates.items()), None)
+        asr = rates.get("attack success rate")
+        told = [f"{first[0]} {_pc(first[1])}"] if first else []
+        told += [f"attack success rate {_pc(asr)}"] if asr else []
+        record = {
+            "verb": "clip measure", "title": Path(model).name, "headline": "; ".join(told) + ".", "command": list(command),
+            "rates": {name: _plain(rate) for name, rate in rates.items()}, "warnings": warnings,
+            "facts": {"model": model, "classes": len(tested.classes), "templates": len(tested.templates)}
+            | _attack_facts(tested),
+            "tables": [
+                {
+                    "title": "Rates", "lead": "With 95 % Wilson intervals.",
+                    "headers": ["measure", "value", "interval", "of"],
+                    "rows": [[name, *_row(rate)] for name, rate in rates.items()],
+                }
+            ],
+        }  # fmt: skip
+        facts = reading_facts(tested.pairs)
+        record["facts"] |= facts.pop("facts")
+        found = run.finish(record | facts)
+    write_record_report(out)
+    return found
+
+
+def train_run(
+    source: str,
+    out: Path,
+    *,
+    model: str,
+    tuning: Tuning,
+    objective: str = "mmcl",
+    size: int | None = None,
+    checkpoint_every: int | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+    **reading: Any,
+) -> dict[str, Any]:
+    """Train a CLIP on the pairs of a source; `model/` is the result. A run that was stopped goes on from its checkpoint.
+
+    Args:
+        source: the pairs.
+        out: the run directory.
+        model: a new small CLIP, or any other to go on with (see `models.clip_load.load_clip`).
+        tuning: how.
+        objective: see `train.objectives`.
+        size: of the pictures; the model's own, 32 for a new small one.
+        checkpoint_every: steps.
+        overwrite, command, reading: as in `studies.pair_runs.poison_run`.
+
+    Raises:
+        AntivenomError: for a source, model or objective that does not fit.
+    """
+    from dataclasses import replace
+
+    from antivenom.models.clip_load import image_size, load_clip, save_clip
+    from antivenom.train.loop import fit
+    from antivenom.train.objectives import make_objective
+    from antivenom.train.pairs import PairSource
+
+    apart(out, source, model)
+    config = {
+        "verb": "clip train", "source": str(source), "model": model, "objective": objective, "tuning": asdict(tuning),
+        "size": size, "reading": reading,
+    }  # fmt: skip
+    with RunDirectory.open(out, config, overwrite=overwrite) as run:
+        if run.complete:
+            return run.read()
+        new = model.startswith("small:")
+        clip = None if new else load_clip(model, seed=tuning.seed)
+        with run.step("read") as step:
+            pairs = open_pairs(source, size=size or (32 if clip is None else image_size(clip)), **reading)
+            step.rows = len(pairs)
+        if clip is None:
+            clip = load_clip(model, captions=pairs.captions, size=pairs.images.size, seed=tuning.seed)
+        goal = make_objective(objective, clip)
+        pictures: Any = pairs.images
+        rows = PairSource(clip, pictures, list(pairs.captions), views=goal.views, ids=pairs.ids, seed=tuning.seed)
+        recipe = replace(tuning.recipe(), checkpoint_every=checkpoint_every)
+        with run.step("train") as step:
+            done = fit(goal, rows, recipe, out=run.work)
+            step.rows = done.steps * tuning.batch
+        form = save_clip(clip.cpu(), out / "model")
+        shutil.copy(run.work / "metrics.jsonl", out / "metrics.jsonl")
+        record = {
+            "verb": "clip train", "title": f"{model}, {objective}", "command": list(command), "seed": tuning.seed,
+            "headline": f"{done.steps:,} steps on {len(pairs):,} pairs; last loss {done.last['loss']:.3f}.",
+            "facts": {"model": "model", "format": form, "objective": objective, "steps": done.steps}
+            | _waiting(done) | {k: v for k, v in done.last.items() if isinstance(v, int | float)},
+            "waiting": done.data_seconds / done.seconds if done.seconds else None, "warnings": [],
+        }  # fmt: skip
+        facts = reading_facts(pairs)
+        record["facts"] |= facts.pop("facts")
+        found = run.finish(record | facts)
+        run.clean()
+    write_record_report(out)
+    return found
+
+
+def repair_run(
+    model: str,
+    clean: str,
+    out: Path,
+    *,
+    cure: str,
+    tuning: Tuning,
+    options: Mapping[str, Any] | None = None,
+    manifest: Path | None = None,
+    allow_overlap: bool = False,
+    label: str | None = None,
+    classes: Path | None = None,
+    test: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+    **reading: Any,
+) -> dict[str, Any]:
+    """Take a backdoor out: a cure by name on clean pairs; `model/` is the repaired model, beside its record before and after.
+
+    Args:
+        model: the victim.
+        clean: clean pairs.
+        out: the run directory.
+        cure: see `repair.cures`.
+        tuning: how long and how fast; what the cure's source sets of the optimizer holds.
+        options: of the cure.
+        manifest: of the poisoned corpus: clean pairs that are in it, by id or by picture, are refused.
+        allow_overlap: they are wanted.
+        label, classes: column and file, for the supervised cure.
+        test: `data` and arguments of `open_test`, for figures before and after.
+        overwrite, command, reading: as in `studies.pair_runs.poison_run`.
+
+    Raises:
+        AntivenomError: for an unknown cure or option, and a cleaning set with poisons in it.
+    """
+    from antivenom.models.clip_load import image_size, load_clip, save_clip
+    from antivenom.repair.cures import OPTIMIZERS, find_cure
+    from antivenom.repair.record import CleanPairs
+
+    apart(out, clean, model)
+    method = find_cure(cure)
+    config = {
+        "verb": "clip repair", "model": model, "clean": clean, "cure": cure, "tuning": asdict(tuning), "options": options,
+        "manifest": manifest, "allow_overlap": allow_overlap, "test": test, "reading": reading, "label": label,
+        "classes": classes,
+    }  # fmt: skip
+    with RunDirectory.open(out, config, overwrite=overwrite) as run:
+        if run.complete:
+            return run.read()
+        victim = load_clip(model)
+        with run.step("read") as step:
+            pairs = open_pairs(clean, size=image_size(victim), label=label, **reading)
+            step.rows = len(pairs)
+        overlap = _overlap(pairs, manifest, allow_overlap)
+        names = read_classes(classes).names if classes else tuple(sorted(set(pairs.labels or ())))
+        pictures: Any = pairs.images
+        given = CleanPairs(
+            pictures, pairs.captions, pairs.ids,
+            np.array(label_places(pairs.labels, names), np.int64) if pairs.labels else None, names,
+        )  # fmt: skip
+        tested = None
+        if test:
+            asked: dict[str, Any] = {"size": image_size(victim)} | {k: v for k, v in test.items() if v is not None}
+            tested = open_test(asked.pop("data"), manifest=manifest if "trigger" not in asked else None, **asked)
+
+        def figures(working: Any) -> dict[str, float]:
+            if tested is None:
+                return {}
+            rates = tested.rates(tested.ranked(working, device=tuning.device))
+            return {name: rate.value for name, rate in rates.items() if rate.value is not None}
+
+        with run.step("repair") as step:
+            done = _cured(
+                method, cure, victim, given, tuning, OPTIMIZERS.get(cure, {}), run.work, figures, options or {}
+            )
+            step.rows = done.record.steps * tuning.batch
+        form = save_clip(done.model.cpu(), out / "model")
+        before, after = done.record.before, done.record.after
+        warnings = [LAST]
+        if overlap:
+            warnings.append(f"{overlap} of {len(pairs)} rows of the cleaning set are poisoned, on purpose.")
+        if manifest is None:
+            warnings.append("No manifest was given: whether the cleaning set holds poisons is not known.")
+        if tested is None or tested.target is None:
+            warnings.append("No attack was tested: what the cure did to a backdoor is not known.")
+        record = {
+            "verb": "clip repair", "title": f"{cure} on {Path(model).name}", "command": list(command), "seed": tuning.seed,
+            "headline": _before_after(before, after) or f"{done.record.steps:,} steps; moved {done.record.moved:.3g}.",
+            "record": asdict(done.record), "warnings": warnings,
+            "facts": {
+                "cure": cure, "model": "model", "format": form, "steps": done.record.steps,
+                "weights moved, |after - before| / |before|": done.record.moved, "seconds of the cure": done.record.seconds,
+                "hash before": done.record.hash_before, "hash after": done.record.hash_after,
+            } | (_attack_facts(tested) if tested else {}),
+            "tables": [
+                {
+                    "title": "Before and after", "lead": "Clean loss and cosine are what a defender sees without a trigger.",
+                    "headers": ["figure", "before", "after"],
+                    "rows": [[name, f"{before[name]:.4g}", f"{after[name]:.4g}"] for name in before],
+                }
+            ],
+        }  # fmt: skip
+        facts = reading_facts(pairs)
+        record["facts"] |= facts.pop("facts")
+        found = run.finish(record | facts)
+        run.clean()
+    write_record_report(out)
+    return found
+
+
+def _cured(
+    method: Any, cure: str, victim: Any, given: Any, tuning: Tuning, own: Mapping[str, Any], shelf: Path, figures: Any,
+    options: Mapping[str, Any],
+) -> Any:  # fmt: skip
+    from inspect import signature
+
+    known = set(signature(method).parameters) - {"model", "clean", "recipe", "seed", "shelf", "measure"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise AntivenomError(
+            f"the cure '{cure}' has no option '{unknown[0]}'", f"it has: {', '.join(sorted(known)) or '-'}"
+        )
+    return method(victim, given, tuning.recipe(**own), tuning.seed, shelf=shelf, measure=figures, **options)
+
+
+def _overlap(pairs: ImageTextPairs, manifest: Path | None, allow: bool) -> int:
+    if manifest is None:
+        return 0
+    # of the pictures as their files have them: squashed to another size, a copy would not be known again
+    hashes = [pixel_hash(decode(pairs.images.content(row), None)) for row in range(len(pairs))]
+    try:
+        return len(check_disjoint(pairs.ids, Manifest.load(manifest), hashes, allow_overlap=allow))
+    except AntivenomError as error:
+        raise AntivenomError(error.what, "leave these rows out, or allow it on purpose (--allow-overlap)") from None
+
+
+def _about_the_attack(tested: TestSet, twin: str | None) -> list[str]:
+    if tested.target is None:
+        return ["No attack was tested: give --target and --trigger, or --manifest."]
+    return (
+        [] if twin else ["An attack success rate without the clean twin's (--twin) may be the model's own confusion."]
+    )
+
+
+def _attack_facts(tested: TestSet) -> dict[str, Any]:
+    if tested.target is None or tested.trigger is None:
+        return {}
+    size = tested.pairs.images.size
+    return {"target": tested.classes[tested.target], "trigger": tested.trigger.spec, "trigger put on at, pixels": size}
+
+
+def _before_after(before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    told = [
+        f"{name} {before[name]:.1%} before, {after[name]:.1%} after".replace("%", " %")
+        for name in ("attack success rate", "clean accuracy, top 1")
+        if name in before
+    ]
+    return "; ".join(told) + "." if told else ""
+
+
+def _waiting(done: Any) -> dict[str, Any]:
+    if not done.seconds:
+        return {}
+    return {"share of the time spent waiting for data": f"{done.data_seconds / done.seconds:.1%}".replace("%", " %")}
+
+
+def _plain(rate: Rate) -> dict[str, Any]:
+    return {
+        "value": rate.value, "low": rate.low, "high": rate.high, "successes": rate.successes, "n": rate.n, "of": rate.of,
+    }  # fmt: skip
+
+
+def _pc(rate: Rate) -> str:
+    return "missing" if rate.value is None else f"{rate.value:.1%}".replace("%", " %")
+
+
+def _row(rate: Rate) -> list[str]:
+    if rate.value is None or rate.low is None or rate.high is None:
+        return ["missing", "", rate.of]
+    return [_pc(rate), f"{rate.low:.1%} - {rate.high:.1%}".replace("%", " %"), f"{rate.n:,} {rate.of}"]

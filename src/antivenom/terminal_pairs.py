@@ -1,0 +1,36 @@
+"""What a person sees of a run on pairs or on a CLIP: the headline, what to know, the first table."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from antivenom.report.wording import line
+from antivenom.terminal import console
+
+__all__ = ["print_record"]
+
+
+def print_record(record: dict[str, Any], out: Path) -> None:
+    """The record of a run (see `report.record_page`)."""
+    for one in (record.get("tables") or [])[:1]:
+        table = Table(title=Text(line(one["title"], 120)), title_justify="left")
+        for header in one["headers"]:
+            table.add_column(Text(line(header, 60)))
+        for row in one["rows"][:20]:
+            table.add_row(*(Text(line(cell, 60)) for cell in row))
+        console.print(table)
+    counts = record.get("counts") or {}
+    if counts:
+        console.print(
+            f"{counts['rows_in']:,} rows in = {counts['pairs']:,} pairs + {counts['quarantined']:,} set aside"
+        )
+    for why, n in list((record.get("quarantine") or {}).items())[:3]:
+        console.print(Text(f"  {n:,} set aside: {line(why, 200)}"))
+    if record.get("waiting") is not None:
+        console.print(f"{record['waiting']:.1%} of the training's time was spent waiting for data")
+    for warning in record.get("warnings") or []:
+        console.print(Text("note: ", style="yellow") + Text(line(warning, 400)))
+    console.print(Text(line(record.get("headline"), 600), style="bold"))
+    console.print(Text(f"report: {out / 'report.html'}   (antivenom open {out})"))
