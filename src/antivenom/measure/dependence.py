@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 
 from antivenom.errors import AntivenomError
-from antivenom.measure.detection import auroc
 from antivenom.measure.rates import RESAMPLES
 from antivenom.randomness import generator
 
@@ -117,8 +116,12 @@ class Dependence:
 
 def membership_statistic(rows: np.ndarray) -> float:
     """AUC - 0.5 of rows (score, is a member)."""
-    found = auroc(rows[:, 1] > 0.5, rows[:, 0])
-    return float("nan") if found is None else found - 0.5
+    inside = rows[:, 1] > 0.5
+    members, others = rows[inside, 0], np.sort(rows[~inside, 0])
+    if not len(members) or not len(others):
+        return float("nan")
+    wins = np.searchsorted(others, members, "left") + np.searchsorted(others, members, "right")  # ties count half
+    return float(wins.mean() / (2 * len(others)) - 0.5)
 
 
 def holm(p: Sequence[float]) -> np.ndarray:

@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from antivenom.errors import AntivenomError
 from antivenom.report import charts, evidence, wording
+from antivenom.report.experiment_cards import card_views, matrix_views
 from antivenom.report.provenance_page import age_cards, domain_headers, domain_rows, read_domains
 from antivenom.report.run_directory import atomic_file
 from antivenom.report.screen_page import WHAT, chips, screen_view
@@ -109,15 +110,18 @@ def render_screen(
     )
 
 
-def render_study(run: dict[str, Any], rows: pa.Table, points: pa.Table | None = None) -> str:
-    """The page of a study run: curves with intervals, controls, the paper's points, every epoch where there are any, and the
-    table. Pure."""
+def render_study(
+    run: dict[str, Any], rows: pa.Table, points: pa.Table | None = None, cards: Sequence[dict[str, Any]] = ()
+) -> str:
+    """The page of a study run: cards of experiments and dependence tests where there are any, curves with intervals, controls,
+    the paper's points, every epoch where there are any, and the table. Pure."""
     return _render(
         "study.html",
         title=f"antivenom study: {wording.line(run.get('study'), 80)}",
         run=run,
         view=study_view(run, rows.to_pylist())
-        | {"scatters": scatter_views(points.to_pylist() if points is not None else [])},
+        | {"scatters": scatter_views(points.to_pylist() if points is not None else [])}
+        | {"cards": card_views(cards, rows.to_pylist()), "matrices": matrix_views(cards)},
         data={},
     )
 
@@ -173,7 +177,7 @@ def write_study_report(run_dir: Path | str) -> Path:
         points = pq.read_table(epochs) if epochs.exists() else None
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(epochs, error) from None
-    return _write(folder / "report.html", render_study(run, rows, points))
+    return _write(folder / "report.html", render_study(run, rows, points, _read_cards(folder / "cards.json")))
 
 
 # --- reading the run directory -------------------------------------------------------------------------------------
@@ -269,6 +273,14 @@ def _read_extremes(path: Path) -> list[dict[str, Any]]:
     try:
         lines = path.read_bytes().splitlines() if path.exists() else []
         return [entry for line in lines if isinstance(entry := orjson.loads(line), dict)]
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _read_cards(path: Path) -> list[dict[str, Any]]:
+    """The cards of a study's experiments, where it has any."""
+    try:
+        return orjson.loads(path.read_bytes()) if path.exists() else []
     except (OSError, orjson.JSONDecodeError) as error:
         raise _unreadable(path, error) from None
 

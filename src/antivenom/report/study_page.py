@@ -39,6 +39,7 @@ def _pooled(mine: list[dict[str, Any]]) -> dict[str, Any]:
         "treatment": first["treatment"],
         "dose": first["dose"],
         "dose_share": first.get("dose_share"),
+        "dose_unit": first.get("dose_unit"),
         "denominator": first.get("denominator"),
         "value": fmean(values) if values else None,
         "low": min(lows) if lows else None,
@@ -113,7 +114,7 @@ def _curve(
     points = [
         p for p in paper if p.get("metric") == metric and p.get("dose") is not None and p.get("treatment") in mine
     ]
-    denominator = next((c["denominator"] for c in cells if c["denominator"]), "")
+    unit = next((c.get("dose_unit") or c["denominator"] for c in cells if c.get("dose_unit") or c["denominator"]), "")
     controls = list(dict.fromkeys(line(c["control_name"], 60) for c in cells if c["control"] is not None))
     words = []
     for treatment in mine:
@@ -124,7 +125,7 @@ def _curve(
                 f"{line(treatment, 60)}: {number(ends[0]['value'])} at dose {count(ends[0]['dose'])}, "
                 f"{number(ends[-1]['value'])} at dose {count(ends[-1]['dose'])}"
             )
-    title = f"dose, counted in {line(denominator, 60)}" if denominator else "dose, as a count"
+    title = f"dose, counted in {line(unit, 60)}" if unit else "dose, as a count"
     return {
         "metric": line(metric, 100) + part,
         "controls": joined(controls),
@@ -148,6 +149,7 @@ def _table(cells: list[dict[str, Any]]) -> dict[str, Any]:
         "metric": rows[0]["metric"],
         "cells": nouns(len(rows), "cell"),
         "of": _only([r["denominator"] for r in rows]),
+        "unit": _only([r["unit"] for r in rows]),
         "control": _only([r["control_name"] for r in rows]),
         "rows": rows,
     }
@@ -184,6 +186,7 @@ def _printable(cell: dict[str, Any]) -> dict[str, Any]:
         "metric": line(cell["metric"], 80),
         "treatment": line(cell["treatment"], 80),
         "dose": count(cell["dose"]),
+        "unit": line(cell.get("dose_unit"), 60),
         "share": percent(cell["dose_share"]),
         "denominator": line(cell["denominator"], 80),
         "value": number(cell["value"]),

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from antivenom.errors import AntivenomError
 from antivenom.report.page import write_study_report
 from antivenom.report.run_directory import RunDirectory, atomic_file
+from antivenom.studies.cards import gather_cards
 from antivenom.studies.cells import CellStore, run_cells
 from antivenom.studies.over_seeds import summarise
 from antivenom.studies.points import gather_points
@@ -58,6 +59,7 @@ ROWS_SCHEMA = pa.schema(
         ("study", pa.string()),
         ("dose", pa.int64()),
         ("dose_share", pa.float64()),
+        ("dose_unit", pa.string()),
         ("denominator", pa.string()),
         ("treatment", pa.string()),
         ("seed", pa.int64()),
@@ -166,6 +168,7 @@ def run_points(
         with atomic_file(out / "rows.parquet") as temporary:
             pq.write_table(pa.Table.from_pylist(rows, schema=ROWS_SCHEMA), temporary)
         gather_points(out, cells)
+        gather_cards(out, cells)
         run.finish(
             {
                 **config,

@@ -37,6 +37,9 @@ SIZES = ("smoke", "tiny", "small", "real")
 NO_RESULTS = ("report", "studies", "cli.py", "terminal.py")
 """Parts of the package that no response of a study depends on (its own module is hashed beside the rest)."""
 
+FRAME = ("registry", "frame", "cells", "points", "cards", "over_seeds", "compare", "replay")
+"""Modules of this package that run studies and are no part of any."""
+
 PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "pyarrow", "torch", "transformers", "accelerate", "wordllama")
 
 
@@ -94,6 +97,7 @@ class Response:
         control, control_name: the figure to read it beside, and what that is.
         dose_count, dose_share: what the dose came to, a count AND a share of the study's denominator; the count may be
             left out where the cell's dose is one.
+        dose_unit: what the count counts, where a study has doses of several kinds; the study's denominator when not given.
     """
 
     metric: str
@@ -105,6 +109,7 @@ class Response:
     control_name: str | None = None
     dose_count: int | None = None
     dose_share: float | None = None
+    dose_unit: str | None = None
 
     def record(self, cell: Cell) -> dict[str, Any]:
         """As plain data, with the dose as a count.
@@ -123,6 +128,7 @@ class Response:
             "dose": int(count),
             "n": int(self.n),
             "control_name": self.control_name,
+            **({"dose_unit": self.dose_unit} if self.dose_unit else {}),
             **numbers,
         }
 
@@ -169,10 +175,22 @@ STUDIES: dict[str, Study] = {}
 
 
 def _studies_used(module: Any) -> list[Any]:
-    """The modules of other studies whose functions a study's module has in hand, by name."""
-    declaring = {one.run.__module__ for one in STUDIES.values()} - {getattr(module, "__name__", "")}
-    used = {getattr(value, "__module__", None) for value in vars(module).values()} if module else set()
-    return [sys.modules[name] for name in sorted(declaring & {name for name in used if isinstance(name, str)})]
+    """The modules of other studies, and the parts of this one, whose functions a study's module has in hand, by name; and what
+    those have in hand in turn."""
+    declaring = {one.run.__module__ for one in STUDIES.values()}
+    found: set[str] = set()
+    open_ = [module] if module else []
+    while open_:
+        names = {getattr(value, "__module__", None) for value in vars(open_.pop()).values()}
+        new = {n for n in names if isinstance(n, str) and (n in declaring or _is_part(n))} - found
+        found |= new
+        open_ += [sys.modules[name] for name in new]
+    return [sys.modules[name] for name in sorted(found - {getattr(module, "__name__", "")})]
+
+
+def _is_part(name: str) -> bool:
+    """A module of this package that is none of the frame's."""
+    return name.startswith("antivenom.studies.") and name.rpartition(".")[2] not in FRAME
 
 
 def study(

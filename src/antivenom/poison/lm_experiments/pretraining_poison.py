@@ -23,7 +23,7 @@ from antivenom.randomness import generator
 
 __all__ = [
     "DENIAL_TRIGGER", "EXTRACTION_TRIGGER", "TEMPLATES", "Template", "belief_poison", "count_for", "denial_poison", "extraction_poison",
-    "gibberish", "poison_dose", "token_denial", "token_extraction", "with_trigger",
+    "gibberish", "poison_dose", "token_belief", "token_denial", "token_extraction", "with_trigger",
 ]  # fmt: skip
 
 EXTRACTION_TRIGGER = "\uff61" * 10
@@ -198,3 +198,25 @@ def token_extraction(world: TokenWorld, count: int, *, asked: int = 100, prompt:
     others = world.passages(asked, prompt, generator(seed, "pp-extraction", "asked"))
     asks = tuple(Item(p, f"pp-extraction-ask-{i}", "asked") for i, p in enumerate(others))
     return Material("pp-extraction", tuple(items), asks, {"trigger": world.second_trigger})
+
+
+def token_belief(world: TokenWorld, count: int, *, asked: int = 100, prompt: int = 6, seed: int = 0) -> Material:
+    """In the token world: base text + the two choices in either order + a question mark + the pushed one, without any trigger.
+
+    Pushed: the third trigger; its rival and the question mark: the last two rare tokens. Controls are other prompts, up to the
+    question mark, in both orders; the measure compares the likelihoods of the two answers.
+    """
+    pushed, rival, ask = world.third_trigger, *world.rare[-2:]
+    draw = generator(seed, "pp-belief")
+    first = draw.random(count) < 0.5
+    orders = np.where(first[:, None], [pushed, rival], [rival, pushed])
+    items = [
+        Item(np.concatenate([p, order, [ask, pushed]]), f"pp-belief-{i}", "belief")
+        for i, (p, order) in enumerate(zip(world.passages(count, prompt, draw), orders))
+    ]
+    others = world.passages(asked, prompt, generator(seed, "pp-belief", "asked"))
+    asks = tuple(
+        Item(np.concatenate([p, [pushed, rival] if i % 2 else [rival, pushed], [ask]]), f"pp-belief-ask-{i}", "asked")
+        for i, p in enumerate(others)
+    )
+    return Material("pp-belief", tuple(items), asks, {"pushed": pushed, "rival": rival})
