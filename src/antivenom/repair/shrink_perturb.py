@@ -48,7 +48,7 @@ def shrink_and_perturb(
 
 
 def untrained(model: Any, seed: int) -> Any:
-    """A model of the same architecture with random weights from the seed.
+    """A model of the same architecture with random weights from the seed: its own `untrained()`, where it has one (open_clip).
 
     Raises:
         AntivenomError: for a model that this house does not build.
@@ -65,6 +65,8 @@ def untrained(model: Any, seed: int) -> Any:
         if isinstance(model, TransformersClip):
             inner = model.model
             return TransformersClip(type(inner)(inner.config), model.tokenizer, model.processor)
+        if callable(getattr(model, "untrained", None)):
+            return model.untrained()
     raise AntivenomError(f"no untrained {type(model).__name__} can be made", "give one as `fresh`")
 
 
