@@ -2,6 +2,7 @@
 
 conv  four blocks conv 3x3 - batch norm - ReLU (16, 32, 64, 128 channels, strides 2, 2, 1, 2), then the mean AND the maximum over
       the places: the mean alone dilutes a small patch, and a backdoor does not take
+packaged  a backbone trained on ImageNet that a package ships (`models.packaged_backbone`)
 vit   patches of 8 pixels, a class token, pre-norm transformer layers
 text  word embeddings + positions, a pre-norm transformer layer, the mean over the words (or the end token), a linear map
 
@@ -38,7 +39,7 @@ class SmallConfig:
     """Sizes of a small CLIP.
 
     Args:
-        tower: `conv` or `vit`.
+        tower: `conv`, `vit` or `packaged`.
         size: of the images in pixels; a conv tower takes others too.
         width: of the first conv block (others are 2, 4, 8 times as wide), or four times less than the ViT's.
         depth: layers of the ViT.
@@ -61,9 +62,10 @@ class SmallConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that fit no tower."""
-        if self.tower not in ("conv", "vit") or self.pool not in ("mean", "end"):
+        if self.tower not in ("conv", "vit", "packaged") or self.pool not in ("mean", "end"):
             raise AntivenomError(
-                f"a small CLIP with the tower '{self.tower}' and the pool '{self.pool}'", "conv, vit; mean, end"
+                f"a small CLIP with the tower '{self.tower}' and the pool '{self.pool}'",
+                "conv, vit, packaged; mean, end",
             )
         if self.tower == "vit" and self.size % PATCH:
             raise AntivenomError(f"a ViT for images of {self.size} pixels", f"give a multiple of {PATCH}")
@@ -163,6 +165,14 @@ class TextTower(nn.Module):
         return self.proj(x)
 
 
+def _tower(config: SmallConfig) -> nn.Module:
+    if config.tower == "packaged":
+        from antivenom.models.packaged_backbone import PackagedTower
+
+        return PackagedTower(config.dim, MEAN, STD)
+    return ConvTower(config) if config.tower == "conv" else VitTower(config)
+
+
 class ClipSmall(nn.Module):
     """A small CLIP (see `models.clip.Clip`); build it with `small_clip`."""
 
@@ -172,7 +182,7 @@ class ClipSmall(nn.Module):
     def __init__(self, config: SmallConfig, tokenizer: WordTokenizer):
         super().__init__()
         self.config, self.tokenizer = config, tokenizer
-        self.visual = ConvTower(config) if config.tower == "conv" else VitTower(config)
+        self.visual = _tower(config)
         self.text = TextTower(config, len(tokenizer), tokenizer.context)
         self.logit_scale = nn.Parameter(torch.tensor(THETA))
         if config.logit_bias is not None:
@@ -211,9 +221,15 @@ class ClipSmall(nn.Module):
 def small_clip(
     captions: Sequence[str], *, config: SmallConfig | None = None, context: int = 16, seed: int = 0
 ) -> ClipSmall:
-    """A small CLIP with random weights from the seed, that knows the words of these captions."""
+    """A small CLIP with random weights from the seed, that knows the words of these captions; a packaged tower is pretrained."""
     with seeded(derive_seed(seed, "small clip")):
-        return ClipSmall(config or SmallConfig(), WordTokenizer.fit(captions, context=context))
+        model = ClipSmall(config or SmallConfig(), WordTokenizer.fit(captions, context=context))
+    if model.config.tower == "packaged":
+        from antivenom.models.packaged_backbone import PackagedTower, fill_packaged
+
+        assert isinstance(model.visual, PackagedTower)
+        fill_packaged(model.visual)
+    return model
 
 
 def save_small_clip(model: ClipSmall, folder: str | Path) -> None:
