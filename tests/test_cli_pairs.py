@@ -315,3 +315,19 @@ def test_the_poisoned_set_is_the_same_whatever_the_order_of_the_rows(world, tmp_
     theirs = {r.row_id: r.hash_after for r in Manifest.load(world["manifest"]).rows}
     assert ours == theirs
     assert np.unique(list(ours.values())).size == 24
+
+
+def test_sample_sets_are_written_and_fetched_pairs_need_a_table(tmp_path, capsys):
+    run("pairs", "sample", "world", "--out", tmp_path / "w", "--pairs", 20, "--size", 16)
+    assert "train.csv: 20 pairs" in capsys.readouterr().out.replace("\n", "")
+    assert len(lines_of(tmp_path / "w" / "test.csv")) == 5
+    assert (tmp_path / "w" / "classes.txt").read_text().split() == list(SHAPES)
+    with pytest.raises(AntivenomError, match="already holds a set"):
+        run("pairs", "sample", "world", "--out", tmp_path / "w")
+    with pytest.raises(AntivenomError, match="do not ship"):
+        run("pairs", "sample", "emoji", "--out", tmp_path / "e")
+    with pytest.raises(AntivenomError, match="no table"):
+        run("pairs", "fetch", tmp_path / "nowhere.tsv", "--out", tmp_path / "f")
+    (tmp_path / "t.tsv").write_text("a cat\thttp://127.0.0.1:9/x.png\n")
+    run("pairs", "fetch", tmp_path / "t.tsv", "--out", tmp_path / "f")
+    assert "not public" in capsys.readouterr().out

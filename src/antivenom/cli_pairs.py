@@ -174,3 +174,88 @@ def screen(
     )  # fmt: skip
     print_record(record, out)
     return 0
+
+
+@pairs.command
+def fetch(
+    table: Path,
+    *,
+    out: Path,
+    limit: int | None = None,
+    retry: bool = False,
+    picture_megabytes: float = 20,
+    picture_seconds: float = 20,
+    total_gigabytes: float | None = None,
+    total_minutes: float | None = None,
+    connections: int = 16,
+    loopback: bool = False,
+) -> int:
+    """Fetch the pictures of a table of captions and addresses (CC3M, CC12M): as served, with checksums.
+
+    A run that was stopped goes on. Addresses that lead to machines that are not public are refused.
+
+    Parameters
+    ----------
+    table:
+        Caption, tab, address; with or without a header.
+    out:
+        The folder to write: pairs.csv, images/, failures.csv, log.jsonl.
+    limit:
+        Only the first N rows.
+    retry:
+        Try again what failed before.
+    picture_megabytes, picture_seconds:
+        The most that one picture may take.
+    total_gigabytes, total_minutes:
+        The most that this call may take; the next one goes on.
+    connections:
+        At a time.
+    loopback:
+        Fetch from this very machine too (a mirror of your own).
+    """
+    from antivenom.data.image_download import Limits, fetch_pairs
+    from antivenom.terminal_pairs import print_fetched
+
+    limits = Limits(
+        int(picture_megabytes * 2**20), picture_seconds,
+        None if total_gigabytes is None else int(total_gigabytes * 2**30),
+        None if total_minutes is None else total_minutes * 60,
+        connections=connections, allow_loopback=loopback,
+    )  # fmt: skip
+    print_fetched(fetch_pairs(table, out, limits=limits, limit=limit, retry=retry))
+    return 0
+
+
+@pairs.command
+def sample(
+    name: Literal["world", "digits", "emoji"],
+    *,
+    out: Path,
+    size: int = 32,
+    pairs: int = 4_000,
+    folder: Path | None = None,
+    seed: int = 0,
+) -> int:
+    """Write a sample set: train.csv, clean.csv (to repair with), test.csv and classes.txt, beside their pictures.
+
+    Parameters
+    ----------
+    name:
+        `world`: coloured shapes by formula; `digits`: 1,797 handwritten digits of scikit-learn; `emoji`: drawings of
+        three vendors, from your --folder: the first vendor trains, the second repairs, the third tests.
+    out:
+        The folder to write.
+    size:
+        Of the pictures.
+    pairs:
+        Of the world's training set; its clean and test sets have a quarter each.
+    folder:
+        Of the emoji (Parquet; see `antivenom.data.emoji_pairs`).
+    seed:
+        Of everything drawn.
+    """
+    from antivenom.studies.sample_sets import write_sample
+    from antivenom.terminal_pairs import print_written
+
+    print_written(write_sample(name, out, size=size, pairs=pairs, folder=folder, seed=seed), out)
+    return 0

@@ -9,7 +9,7 @@ from rich.text import Text
 from antivenom.report.wording import line
 from antivenom.terminal import console
 
-__all__ = ["print_record"]
+__all__ = ["print_fetched", "print_record", "print_written"]
 
 
 def print_record(record: dict[str, Any], out: Path) -> None:
@@ -34,3 +34,21 @@ def print_record(record: dict[str, Any], out: Path) -> None:
         console.print(Text("note: ", style="yellow") + Text(line(warning, 400)))
     console.print(Text(line(record.get("headline"), 600), style="bold"))
     console.print(Text(f"report: {out / 'report.html'}   (antivenom open {out})"))
+
+
+def print_fetched(done: Any) -> None:
+    """What a fetch did (see `data.image_download.Fetched`)."""
+    console.print(
+        f"{done.rows:,} rows = {done.pairs:,} pictures + {done.failed:,} failed + {done.untried:,} not tried"
+        f" ({done.resumed:,} of an earlier run); {done.bytes / 1e6:,.1f} MB in {done.seconds:,.1f} s"
+    )
+    for why, n in list(done.reasons.items())[:6]:
+        console.print(Text(f"  {n:,} failed: {line(why, 200)}"))
+    console.print(Text(f"pairs: {done.folder / 'pairs.csv'}"))
+
+
+def print_written(counts: dict[str, int], out: Path) -> None:
+    """Which sets were written, and how many pairs each has."""
+    for name, n in counts.items():
+        console.print(Text(f"{out / name}.csv: {n:,} pairs"))
+    console.print(Text(f"{out / 'classes.txt'}: the class names; the column of the class is `label`"))
