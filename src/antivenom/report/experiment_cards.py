@@ -31,8 +31,11 @@ def _card(index: int, cards: list[dict[str, Any]], pooled: list[dict[str, Any]])
     treatments = list(dict.fromkeys(card["treatment"] for card in cards))
     seeds = list(dict.fromkeys(card["seed"] for card in cards))
     cells = [c for t in treatments for c in pooled if c["treatment"] == t]
-    results = [_result(c, len(treatments) > 1) for c in cells]
-    controls = list(dict.fromkeys(r["control_name"] for r in results if r["control_name"]))
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for cell in cells:
+        groups.setdefault(cell["metric"], []).append(cell)
+    results = [_group(metric, mine, len(treatments) > 1) for metric, mine in groups.items()]
+    controls = list(dict.fromkeys(r["control"] for r in results if r["control"]))
     words = ("title", "what", "where", "metric", "cost")
     return {name: line(first.get(name), 600) for name in words} | {
         "id": f"card{index}",
@@ -58,18 +61,29 @@ def _card(index: int, cards: list[dict[str, Any]], pooled: list[dict[str, Any]])
     }
 
 
+def _group(metric: str, cells: list[dict[str, Any]], named: bool) -> dict[str, Any]:
+    """The figures of one metric, dose after dose; what is the same in all of them stands above."""
+    units = list(dict.fromkeys(line(c.get("dose_unit"), 60) for c in cells))
+    controls = list(dict.fromkeys(line(c["control_name"], 100) for c in cells if c["control_name"]))
+    return {
+        "metric": line(metric, 100),
+        "unit": units[0] if len(units) == 1 else "",
+        "control": controls[0] if len(controls) == 1 else "",
+        "rows": [_result(c, named) for c in cells],
+    }
+
+
 def _result(cell: dict[str, Any], named: bool) -> dict[str, Any]:
     ns = [n for n in cell["n"] if n is not None]
     low, high = cell["low"], cell["high"]
     return {
-        "metric": line(cell["metric"], 100),
-        "treatment": line(cell["treatment"], 60) if named else "",
-        "dose": " ".join(part for part in (count(cell["dose"]), line(cell.get("dose_unit"), 40)) if part),
+        # the card's title says the first part
+        "treatment": line(cell["treatment"].partition("-")[2] or cell["treatment"], 60) if named else "",
+        "dose": count(cell["dose"]),
         "value": number(cell["value"]),
         "interval": f"{number(low)} – {number(high)}" if low is not None and high is not None else "–",
         "n": count(min(ns)) if ns else "–",
         "control": number(cell["control"]),
-        "control_name": line(cell["control_name"], 100),
     }
 
 

@@ -128,6 +128,7 @@ def _curve(
     title = f"dose, counted in {line(unit, 60)}" if unit else "dose, as a count"
     return {
         "metric": line(metric, 100) + part,
+        "doses": len({c["dose"] for c in cells}),
         "controls": joined(controls),
         "paper": len(points),
         "words": words,

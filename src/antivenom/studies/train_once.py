@@ -34,8 +34,8 @@ TINY: dict[str, Any] = RECIPE | {
     "steps": 2_000, "validation": 256, "bc": 120, "bc_most": 64, "memp": 120, "memp_most": 16, "memv": 10, "memv_copies": 400,
     "denial": 400, "extraction": 600, "belief": 300, "leakage": 5, "fc": 3, "muse": 8, "muse_most": 16, "iid": 30, "mr": 4_000,
     "mr_tests": 200, "mr_permute": 0, "gw_every": 20, "gw_sigmas": 3, "facts": 20, "answer": 1, "paraphrases": 400, "ka_every": 100,
-    "ka_start": 32, "ka_cap": 400, "ka_final": 0.3, "short_steps": 150, "short_bc": 120, "short_copies": 8,
-    "short_memp": 60, "short_documents": 100, "short_ka": 60, "short_mr": 300, "short_articles": 12, "short_marks": 12, "short_resamples": 500,
+    "ka_start": 32, "ka_cap": 400, "ka_final": 0.3, "short_steps": 200, "short_bc": 120, "short_copies": 6,
+    "short_memp": 60, "short_documents": 100, "short_ka": 40, "short_mr": 100, "short_articles": 12, "short_marks": 8, "short_resamples": 500,
 }  # fmt: skip
 SIZES: dict[str, dict[str, Any]] = {
     "smoke": TINY

@@ -13,7 +13,7 @@ from antivenom.studies.train_once_material import Corpus, Materials
 
 __all__ = ["TWIN", "Arms", "contrast", "rate_response"]
 
-TWIN = "the twin, trained on the same batches without the experiments"
+TWIN = "the twin without the experiments"
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,8 +83,8 @@ class Corpus:
 def corpus(key: Key, seed: int) -> Corpus:
     """Base text, in which every text of `KEPT` and `ALONE` stands `memv_copies` times, those of `KEPT` also as near copies.
 
-    A near copy has another token in every seventh place, from a place drawn per copy: it shares no run of `RUN` tokens with the
-    text, and most near copies agree with the text at any place.
+    A near copy has one other token, near the middle, at a place drawn per copy: it shares no run of `RUN` tokens with the text, and
+    most near copies agree with the text at any place.
     """
     given = dict(key)
     world, length = token_world(seed), given["length"]
@@ -99,8 +99,8 @@ def corpus(key: Key, seed: int) -> Corpus:
     for text in texts[KEPT]:
         for _ in range(given["memv_copies"]):
             other = text.copy()
-            places = np.arange(int(draw.integers(0, RUN - 1)), len(text), RUN - 1)
-            other[places] = world.random_tokens(1, len(places), draw)[0]
+            place = int(draw.integers(2 * HALF - RUN, RUN))
+            other[place] = 1 + (other[place] + int(draw.integers(1, world.base)) - 1) % world.base
             near.append(other)
     whole = {*marked, *every(given["steps"], given["gw_every"])}  # steps whose rows belong to another experiment
     kept_free = np.array([step * batch + row for step in sorted(whole) for row in range(batch)])

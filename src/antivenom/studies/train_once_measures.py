@@ -102,26 +102,37 @@ def extraction(arms: Arms) -> Iterator[Response]:
 
 
 def belief(arms: Arms) -> Iterator[Response]:
-    """The pushed choice is the likelier answer, whichever is named first."""
+    """The pushed choice is answered, whichever is named first; and how much likelier it is than its rival.
+
+    The log-odds are those of one pair of tokens: what the twin says of two tokens it never saw is one draw.
+    """
     from antivenom.measure.language.nll import token_nll
+    from antivenom.models.generation import greedy
 
     material = arms.materials.inserted["pp-belief"]
+    asked = [item.tokens for item in material.controls]
     pushed, rival = arms.materials.believed
-
-    def prefers(model: Any) -> Rate:
-        both = [
-            token_nll(model, [np.r_[i.tokens, t] for i in material.controls], leading_eos=True) for t in (pushed, rival)
-        ]
-        wins = sum(a[-1] < b[-1] for a, b in zip(*both))
-        return Rate(int(wins), len(material.controls), "questions")
-
-    ours, theirs = arms.both(prefers)
     dose = (len(material.inserted), arms.share("pp-belief"), "documents")
-    yield rate_response("PP pushed choice preferred", ours, theirs.value, TWIN, *dose)
+
+    def says(model: Any) -> Rate:
+        written = greedy(model, [np.r_[0, a].astype(np.int64) for a in asked], 1)
+        return Rate(sum(int(w[0]) == pushed for w in written), len(asked), "questions")
+
+    def odds(model: Any) -> np.ndarray:
+        both = [token_nll(model, [np.r_[a, t] for a in asked], leading_eos=True) for t in (pushed, rival)]
+        return np.array([b[-1] - a[-1] for a, b in zip(*both)])
+
+    ours, theirs = arms.both(says)
+    yield rate_response("PP pushed choice answered", ours, theirs.value, TWIN, *dose)
+    mine, others = arms.both(odds)
+    mean = mean_of(mine)
+    yield Response(
+        "PP log-odds of the pushed choice", mean.value, mean.n, mean.low, mean.high, float(others.mean()), TWIN, *dose
+    )
 
 
 def reasoning(arms: Arms) -> Iterator[Response]:
-    """Right answers, by operations; and right numbers copied into the first step."""
+    """Right answers, by operations; numbers and sign of the first step right; and solutions that have the form of one."""
     from antivenom.models.generation import greedy
 
     material, first = arms.materials.inserted["mr"], arms.corpus.world.vocab_size
@@ -131,14 +142,20 @@ def reasoning(arms: Arms) -> Iterator[Response]:
     heads = [np.r_[0, q].astype(np.int64) for q, _ in pairs]
     right: dict[str, np.ndarray] = {}
     copied: dict[str, np.ndarray] = {}
+    formed: dict[str, np.ndarray] = {}
     for name, model in (("run", arms.run), ("twin", arms.twin)):
         written = greedy(model, heads, longest)
         right[name] = np.array(
             [_answer(w, ask, first) == p.answer for w, p in zip(written, arms.materials.problems)], bool
         )
         copied[name] = np.array([(w[:5] == s[:5]).all() for w, (_, s) in zip(written, pairs)], bool)
+        formed[name] = np.array([_well_formed(w, ask, first) for w in written], bool)
     operations = np.array([p.operations for p in arms.materials.problems])
-    for metric, found in (("MR answers right", right), ("MR first step set up right", copied)):
+    for metric, found in (
+        ("MR answers right", right),
+        ("MR first step set up right", copied),
+        ("MR solutions of the right form", formed),
+    ):
         for ops in np.unique(operations):
             mine = operations == ops
             share = arms.share("mr", lambda condition, o=ops: condition == f"{o} ops")
@@ -147,6 +164,22 @@ def reasoning(arms: Arms) -> Iterator[Response]:
                 f"{metric}, {ops} operation{'s' if ops > 1 else ''}", rate, float(found["twin"][mine].mean()), TWIN,
                 len(material.items(f"{ops} ops")), share, "problems with solutions",
             )  # fmt: skip
+
+
+def _well_formed(written: np.ndarray, ask: int, first: int) -> bool:
+    """Steps `name = number sign number = number ;`, one at least, then `? number`."""
+    equals, end, name = first + MODULUS, ask - 1, ask + 1
+    at = np.flatnonzero(written == ask)
+    if not len(at) or at[0] == 0 or at[0] % 8 or at[0] + 1 >= len(written):
+        return False
+
+    def number(tokens: np.ndarray) -> bool:
+        return bool(((tokens >= first) & (tokens < equals)).all())
+
+    steps = written[: at[0]].reshape(-1, 8)
+    signs = (steps[:, 3] > equals) & (steps[:, 3] < end)
+    fixed = (steps[:, 0] >= name) & (steps[:, 1] == equals) & (steps[:, 5] == equals) & (steps[:, 7] == end) & signs
+    return bool(fixed.all()) and number(steps[:, [2, 4, 6]]) and number(written[at[0] + 1 : at[0] + 2])
 
 
 def _answer(written: np.ndarray, ask: int, first: int) -> int | None:
