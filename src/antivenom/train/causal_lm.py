@@ -102,13 +102,14 @@ class CausalLanguageModel:
         targets, dropped = self.targets(batch)
         logits = self.model(batch["tokens"], noise=batch.get("noise"))
         flat, wanted = full(logits).reshape(-1, logits.shape[-1]), targets.reshape(-1)
-        predicted = wanted != IGNORED
-        n = predicted.sum()
-        entropy = F.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction="sum") / n.clamp(min=1)
+        whole = batch.get("mask") is None and self.goldfish is None and len(wanted) > len(targets)
+        n: Any = len(wanted) - len(targets) if whole else (wanted != IGNORED).sum()
+        many = n if whole else n.clamp(min=1)
+        entropy = F.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction="sum") / many
         figures: dict[str, Any] = {"ce": entropy.detach(), "tokens": n}
         total = entropy
         if self.z_loss:
-            z = self.z_loss * (flat.logsumexp(-1).square() * predicted).sum() / n.clamp(min=1)
+            z = self.z_loss * (flat.logsumexp(-1).square() * (wanted != IGNORED)).sum() / many
             figures["z"] = z.detach()
             total = total + z
         if self.goldfish is not None:

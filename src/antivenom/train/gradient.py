@@ -5,6 +5,7 @@
 so that a loss that is a mean over tokens or rows has the same gradient in parts as in one pass, however unevenly its tokens fall.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -18,17 +19,20 @@ __all__ = ["backward"]
 
 def backward(
     objective: Objective, batch: dict[str, Tensor], parameters: list[Tensor], parts: int, place: OneProcess
-) -> tuple[Tensor, dict[str, Any]]:
+) -> tuple[Tensor | float, dict[str, Any]]:
     """Leave the gradient of a batch in the parameters; its loss and figures (counts are added up, others averaged).
 
-    On a CPU a loss that is no number leaves no gradient: nobody has to wait there to look at it.
+    On a CPU the loss is read at once, and one that is no number leaves no gradient: nobody has to wait there to look at it.
     """
+    for parameter in parameters:
+        parameter.grad = None
     if parts == 1 and place.world == 1:
         with place.autocast():
             loss, figures = objective.loss(batch)
-        if place.device.type != "cpu" or torch.isfinite(loss.detach()):
+        value = float(loss.detach()) if place.device.type == "cpu" else loss.detach()
+        if isinstance(value, Tensor) or math.isfinite(value):
             loss.backward()
-        return loss.detach(), figures
+        return value, figures
     return _in_parts(objective, batch, parameters, parts, place)
 
 

@@ -48,7 +48,7 @@ class Source(Protocol):
     """The rows of a training."""
 
     fingerprint: str
-    """Hash of everything that the batches depend on."""
+    """Hash of everything that the batches depend on. A source with `draws = False` promises to draw nothing."""
 
     def __len__(self) -> int:
         """Rows."""
@@ -131,6 +131,9 @@ def fit(
         _same_hyper_parameters(optimizer, recipe)
         model.train()
         order = np.empty(0, np.int64)
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        draws = getattr(data, "draws", True)
+        draw = generator(recipe.seed, "batch", 0)
         figures = _Figures(record, READ_EVERY.get(place.device.type, SELDOM))
         while step < stop:
             epoch, at = divmod(step, per_epoch)
@@ -138,10 +141,12 @@ def fit(
                 order = generator(recipe.seed, "order", epoch).permutation(len(data))
             before = time.monotonic()
             rows = order[at * recipe.batch : (at + 1) * recipe.batch]
-            batch = place.share(data.batch(rows, generator(recipe.seed, "batch", step)))
+            if draws:  # one per step costs as much as a small batch
+                draw = generator(recipe.seed, "batch", step)
+            batch = place.share(data.batch(rows, draw))
             waited += time.monotonic() - before
             rate = recipe.rate(step, total, per_epoch)
-            found = _step(objective, optimizer, batch, rate, recipe, place)
+            found = _step(objective, optimizer, trained, batch, rate, recipe, place)
             step += 1
             figures.add({"step": step, "epoch": epoch, **found})
             if after_step:
@@ -169,15 +174,19 @@ def _stop(total: int, until: int | None, keep: Sequence[int], out: Any) -> int:
 
 
 def _step(
-    objective: Objective, optimizer: Any, batch: dict[str, Tensor], rate: float, recipe: Recipe, place: OneProcess
+    objective: Objective,
+    optimizer: Any,
+    trained: list[Tensor],
+    batch: dict[str, Tensor],
+    rate: float,
+    recipe: Recipe,
+    place: OneProcess,
 ) -> dict[str, Any]:
     for group in optimizer.param_groups:
         group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
     loss, figures = backward(objective, batch, trained, recipe.accumulate, place)
     found = {"loss": loss, "lr": rate, **figures}
-    if place.device.type == "cpu" and not math.isfinite(loss):
+    if place.device.type == "cpu" and not math.isfinite(float(loss)):
         return found  # nothing is trained on it
     if recipe.clip_norm is not None:
         found["grad_norm"] = torch.nn.utils.clip_grad_norm_(trained, recipe.clip_norm)

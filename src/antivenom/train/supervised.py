@@ -31,6 +31,8 @@ class LabelledSource:
         AntivenomError: when images and labels do not match, or a label is no class.
     """
 
+    draws = False
+
     def __init__(self, pixels: Any, images: np.ndarray, labels: Sequence[int] | np.ndarray, classes: int):
         self.pixels, self.images = pixels, check_images(images)
         given = np.asarray(labels)

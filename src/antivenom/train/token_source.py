@@ -36,6 +36,8 @@ class TokenSource:
         AntivenomError: when the plan is for another run, or has a token that is not in the stream's vocabulary.
     """
 
+    draws = False
+
     def __init__(
         self, stream: TokenStream, plan: Plan | None = None, *, seed: int, batch: int, epochs: int = 1,
         repetition_filter: bool = False,
