@@ -154,3 +154,17 @@ def test_the_heat_map_scales_columns_by_their_maximum():
     assert by["b", "a"]["scaled"] is None
     assert by["b", "a"]["label"] == ""
     assert by["a", "c"]["label"].endswith("*")
+
+
+def test_the_numbers_of_many_experiments_fit_into_their_squares():
+    names = list("abcdefghi")
+    entries = [
+        {"train": j, "test": i, "value": v, "verdict": "not safe" if (j, i) == ("a", "b") else None}
+        for j in [*names, ALL]
+        for i in names
+        for v in [100.0 if j == i else 71.4 if j == ALL else 23.0 if (j, i) == ("a", "b") else 3.0]
+    ]
+    spec = dependence_heat_map({"names": names, "entries": entries})
+    by = {(v["train"], v["test"]): v["label"] for v in spec["layer"][0].get("data", spec.get("data"))["values"]}
+    assert (by["a", "a"], by[ALL, "a"], by["a", "b"], by["b", "a"]) == ("100", "71", "23*", "")
+    assert max(map(len, by.values())) <= 5
