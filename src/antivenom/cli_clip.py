@@ -130,7 +130,7 @@ def measure(
     overwrite:
         Replace the results of another run in --out.
     """
-    from antivenom.studies.clip_runs import measure_run
+    from antivenom.studies.clip_measuring import measure_run
     from antivenom.terminal_pairs import print_record
 
     record = measure_run(

@@ -165,7 +165,7 @@ def screen(
     overwrite:
         Replace the results of another run in --out.
     """
-    from antivenom.studies.pair_runs import screen_run
+    from antivenom.studies.pair_screening import screen_run
     from antivenom.terminal_pairs import print_record
 
     record = screen_run(

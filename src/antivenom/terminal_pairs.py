@@ -15,11 +15,12 @@ __all__ = ["print_fetched", "print_record", "print_written"]
 def print_record(record: dict[str, Any], out: Path) -> None:
     """The record of a run (see `report.record_page`)."""
     for one in (record.get("tables") or [])[:1]:
+        shown = one.get("narrow") or range(len(one["headers"]))
         table = Table(title=Text(line(one["title"], 120)), title_justify="left")
-        for header in one["headers"]:
-            table.add_column(Text(line(header, 60)))
+        for at in shown:
+            table.add_column(Text(line(one["headers"][at], 60)), no_wrap=at == 0 and bool(one.get("narrow")))
         for row in one["rows"][:20]:
-            table.add_row(*(Text(line(cell, 60)) for cell in row))
+            table.add_row(*(Text(line(row[at], 60)) for at in shown))
         console.print(table)
     counts = record.get("counts") or {}
     if counts:

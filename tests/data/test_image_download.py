@@ -19,10 +19,11 @@ import numpy as np
 import orjson
 import pytest
 
-from antivenom.data.image_download import Limits, _public, fetch_pairs, fetch_picture
+from antivenom.data.image_download import Limits, fetch_pairs, fetch_picture
 from antivenom.data.image_text import open_pairs
 from antivenom.data.image_world import draw_pairs
 from antivenom.data.images import png_bytes
+from antivenom.data.safe_fetch import is_public
 from antivenom.errors import AntivenomError
 
 IMAGES = draw_pairs(8, size=16).images
@@ -189,10 +190,10 @@ def test_machines_that_are_not_public_are_refused_after_the_name_is_resolved(sit
         fetch_picture(f"{base}/good/0")
     for address in ("10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "::1", "fc00::1",
                     "fe80::1%eth0", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "224.0.0.1"):  # fmt: skip
-        assert not _public(address, allow_loopback=False)
-    assert _public("93.184.215.14", allow_loopback=False)
-    assert _public("127.0.0.1", allow_loopback=True)
-    assert not _public("10.0.0.1", allow_loopback=True)
+        assert not is_public(address, allow_loopback=False)
+    assert is_public("93.184.215.14", allow_loopback=False)
+    assert is_public("127.0.0.1", allow_loopback=True)
+    assert not is_public("10.0.0.1", allow_loopback=True)
     # a name that looks public and leads inside; and one with a public and a private address
     port = int(base.rsplit(":", 1)[1])
     for addresses in (["10.0.0.1"], ["93.184.215.14", "10.0.0.1"]):

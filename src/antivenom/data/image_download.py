@@ -14,11 +14,7 @@ Proxies of the environment are not used: they would connect to what was not chec
 
 import csv
 import hashlib
-import http.client
-import ipaddress
 import os
-import socket
-import ssl
 import threading
 import time
 from collections import Counter
@@ -27,57 +23,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
 
 import orjson
 
-from antivenom import __version__
 from antivenom.data.image_store import decode
 from antivenom.data.image_text import caption_problem
-from antivenom.data.images import MAX_PIXELS
 from antivenom.data.rows import content_id
+from antivenom.data.safe_fetch import Limits, Refused, fetch, fetch_picture
 from antivenom.errors import AntivenomError
 
 __all__ = ["Fetched", "Limits", "fetch_pairs", "fetch_picture"]
 
 LOG = "log.jsonl"
-CHUNK = 1 << 16
 ENDINGS = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"GIF8": ".gif", b"RIFF": ".webp", b"BM": ".bmp"}
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-REDIRECTS = (301, 302, 303, 307, 308)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a run may take.
-
-    Args:
-        picture_bytes, picture_seconds: of one picture, redirects included.
-        total_bytes, total_seconds: of the run; what is left then is not tried, and the next call goes on.
-        redirects: of one picture.
-        connections: at a time.
-        max_pixels, least: see `image_store.decode`.
-        allow_loopback: addresses of this very machine are fetched (a mirror of your own; tests).
-    """
-
-    picture_bytes: int = 20 * 2**20
-    picture_seconds: float = 20.0
-    total_bytes: int | None = None
-    total_seconds: float | None = None
-    redirects: int = 5
-    connections: int = 16
-    max_pixels: int = MAX_PIXELS
-    least: int = 2
-    allow_loopback: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse limits under which nothing can be fetched."""
-        if (
-            min(self.picture_bytes, self.connections, self.max_pixels) < 1
-            or self.picture_seconds <= 0
-            or self.redirects < 0
-        ):
-            raise AntivenomError("limits under which nothing can be fetched", "give numbers above 0")
 
 
 @dataclass(frozen=True)
@@ -106,10 +64,6 @@ class Fetched:
     def untried(self) -> int:
         """Rows that a bound of the run left for the next call."""
         return self.rows - self.pairs - self.failed
-
-
-class _Refused(Exception):
-    """Why a picture was not fetched."""
 
 
 def fetch_pairs(
@@ -176,18 +130,6 @@ def fetch_pairs(
     )  # fmt: skip
 
 
-def fetch_picture(url: str, limits: Limits | None = None) -> bytes:
-    """The bytes that an address serves, after every check but that of the picture itself.
-
-    Raises:
-        AntivenomError: saying why it was not fetched.
-    """
-    try:
-        return _fetch(url, limits or Limits())
-    except _Refused as error:
-        raise AntivenomError(f"'{url}' was not fetched: {error}", "leave the row out") from None
-
-
 def _one(
     row: int, caption: Any, url: str, place: Path, bounds: Limits, slots: threading.BoundedSemaphore
 ) -> dict[str, Any]:
@@ -197,9 +139,9 @@ def _one(
         return line | {"status": "failed", "reason": problem}
     try:
         with slots:
-            content = _fetch(url, bounds)
+            content = fetch(url, bounds)
         image = decode(content, None, max_pixels=bounds.max_pixels, least=bounds.least)
-    except _Refused as error:
+    except Refused as error:
         return line | {"status": "failed", "reason": str(error)}
     except AntivenomError as error:
         return line | {"status": "failed", "reason": error.what}
@@ -212,119 +154,6 @@ def _one(
     part.replace(place / file)
     about = {"file": file, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     return line | {"status": "ok", "height": image.shape[0], "width": image.shape[1]} | about
-
-
-def _fetch(url: str, bounds: Limits) -> bytes:
-    deadline = time.monotonic() + bounds.picture_seconds
-    for _ in range(bounds.redirects + 1):
-        parts = urlsplit(url.strip())
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise _Refused("the address is neither http nor https")
-        try:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            host = parts.hostname.encode("idna").decode()
-        except (ValueError, UnicodeError):
-            raise _Refused("the address is no address") from None
-        line = _connect(parts.scheme, host, port, deadline, bounds)
-        try:
-            path = quote(parts.path or "/", safe="%/:=&~+!$,;'@()*[]") + (
-                "?" + quote(parts.query, safe="%/:=&?~+!$,;'@()*[]") if parts.query else ""
-            )
-            headers = {"User-Agent": f"antivenom/{__version__}", "Accept-Encoding": "identity", "Accept": "image/*"}
-            line.request("GET", path, headers=headers)
-            answer = line.getresponse()
-            if answer.status in REDIRECTS:
-                target = answer.getheader("Location")
-                if not target:
-                    raise _Refused("a redirect to nowhere")
-                url = urljoin(url, target)
-                continue
-            if answer.status != 200:
-                raise _Refused(f"the server answered {answer.status}")
-            return _body(answer, line, deadline, bounds)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _Refused(_worded(error)) from None
-        finally:
-            line.close()
-    raise _Refused(f"more than {bounds.redirects} redirects")
-
-
-def _body(answer: http.client.HTTPResponse, line: http.client.HTTPConnection, deadline: float, bounds: Limits) -> bytes:
-    if (answer.getheader("Content-Encoding") or "identity").lower() != "identity":
-        raise _Refused("the answer is compressed, which was not asked for")
-    said = answer.getheader("Content-Length")
-    if said and said.isdecimal() and int(said) > bounds.picture_bytes:
-        raise _Refused(f"more than {bounds.picture_bytes:,} bytes")
-    content = bytearray()
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise _Refused(f"more than {bounds.picture_seconds:g} seconds")
-        if line.sock is not None:
-            line.sock.settimeout(left)
-        part = answer.read1(CHUNK)
-        if not part:
-            break
-        content += part
-        if len(content) > bounds.picture_bytes:
-            raise _Refused(f"more than {bounds.picture_bytes:,} bytes")
-    if said and said.isdecimal() and len(content) < int(said):
-        raise _Refused(f"the answer broke off after {len(content):,} of {int(said):,} bytes")
-    if not content:
-        raise _Refused("the answer is empty")
-    return bytes(content)
-
-
-def _connect(scheme: str, host: str, port: int, deadline: float, bounds: Limits) -> http.client.HTTPConnection:
-    """A connection to an address that was checked; the name is resolved once, so that it cannot change in between."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise _Refused("the host's name cannot be resolved") from None
-    addresses = [one[4] for one in found]
-    for address in addresses:
-        if not _public(str(address[0]), bounds.allow_loopback):
-            raise _Refused("the address leads to a machine that is not public")
-    last: Exception | None = None
-    for address in addresses:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise _Refused(f"more than {bounds.picture_seconds:g} seconds")
-        line = http.client.HTTPConnection(host, port, timeout=left)
-        try:
-            sock = socket.create_connection((str(address[0]), port), timeout=left)
-            if scheme == "https":
-                sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-            line.sock = sock
-            return line
-        except OSError as error:  # ssl's errors are some
-            last = error
-            line.close()
-    raise _Refused(_worded(last))
-
-
-def _public(address: str, allow_loopback: bool) -> bool:
-    ip: Any = ipaddress.ip_address(address.partition("%")[0])
-    if ip.version == 6:
-        if ip.ipv4_mapped:
-            ip = ip.ipv4_mapped
-        elif ip.sixtofour:
-            ip = ip.sixtofour
-        elif ip in NAT64:
-            ip = ipaddress.ip_address(int(ip) & 0xFFFFFFFF)
-    if ip.is_loopback:
-        return allow_loopback
-    return bool(ip.is_global and not ip.is_multicast)
-
-
-def _worded(error: BaseException | None) -> str:
-    if isinstance(error, TimeoutError):
-        return "the server did not answer in time"
-    if isinstance(error, ssl.SSLError):
-        return "the server's certificate is not good"
-    if isinstance(error, ConnectionError):
-        return "the connection was refused or broke off"
-    return f"the connection failed: {type(error).__name__}"
 
 
 def _kind(reason: str) -> str:
