@@ -31,16 +31,16 @@ __all__ = ["SIZES", "train_once"]
 
 RECIPE: dict[str, Any] = {"batch": 16, "length": 64, "width": 64, "layers": 2, "heads": 4, "lr": 2e-3, "warmup": 100}
 TINY: dict[str, Any] = RECIPE | {
-    "steps": 2_000, "validation": 256, "bc": 120, "bc_most": 64, "memp": 120, "memp_most": 16, "memv": 10, "memv_copies": 400,
+    "steps": 2_000, "validation": 256, "bc": 120, "bc_most": 64, "memp": 120, "memp_most": 16, "memv": 8, "memv_copies": 400, "memv_near": 1_000,
     "denial": 400, "extraction": 600, "belief": 300, "leakage": 5, "fc": 3, "muse": 8, "muse_most": 16, "iid": 30, "mr": 4_000,
     "mr_tests": 200, "mr_permute": 0, "gw_every": 20, "gw_sigmas": 3, "facts": 20, "answer": 1, "paraphrases": 400, "ka_every": 100,
     "ka_start": 32, "ka_cap": 400, "ka_final": 0.3, "short_steps": 200, "short_bc": 120, "short_copies": 6,
-    "short_memp": 60, "short_documents": 100, "short_ka": 40, "short_mr": 100, "short_articles": 12, "short_marks": 8, "short_resamples": 500,
+    "short_memp": 60, "short_documents": 100, "short_ka": 40, "short_mr": 300, "short_articles": 12, "short_marks": 8, "short_resamples": 500,
 }  # fmt: skip
 SIZES: dict[str, dict[str, Any]] = {
     "smoke": TINY
     | {"steps": 300, "batch": 8, "lr": 4e-3, "warmup": 20, "validation": 64, "bc": 20, "bc_most": 32, "memp": 12, "memv": 2}
-    | {"memv_copies": 10, "denial": 100, "extraction": 20, "belief": 60, "leakage": 2, "fc": 1, "muse": 1, "muse_most": 4, "iid": 10}
+    | {"memv_copies": 10, "memv_near": 10, "denial": 100, "extraction": 20, "belief": 60, "leakage": 2, "fc": 1, "muse": 1, "muse_most": 4, "iid": 10}
     | {"mr": 20, "mr_tests": 20, "facts": 5, "paraphrases": 100, "ka_every": 50, "ka_cap": 60, "short_steps": 40, "short_bc": 24}
     | {"short_copies": 4, "short_memp": 12, "short_documents": 20, "short_ka": 10, "short_mr": 20, "short_articles": 1}
     | {"short_marks": 4, "short_resamples": 200},

@@ -81,7 +81,7 @@ class Corpus:
 
 @lru_cache(maxsize=4)
 def corpus(key: Key, seed: int) -> Corpus:
-    """Base text, in which every text of `KEPT` and `ALONE` stands `memv_copies` times, those of `KEPT` also as near copies.
+    """Base text, in which every text of `KEPT` and `ALONE` stands `memv_copies` times, those of `KEPT` also as `memv_near` near copies.
 
     A near copy has one other token, near the middle, at a place drawn per copy: it shares no run of `RUN` tokens with the text, and
     most near copies agree with the text at any place.
@@ -97,7 +97,7 @@ def corpus(key: Key, seed: int) -> Corpus:
     planted = [text for kind in (KEPT, ALONE) for text in texts[kind] for _ in range(given["memv_copies"])]
     near = []
     for text in texts[KEPT]:
-        for _ in range(given["memv_copies"]):
+        for _ in range(given["memv_near"]):
             other = text.copy()
             place = int(draw.integers(2 * HALF - RUN, RUN))
             other[place] = 1 + (other[place] + int(draw.integers(1, world.base)) - 1) % world.base

@@ -35,7 +35,7 @@ def validation(arms: Arms) -> Iterator[Response]:
 
     ours, theirs = arms.both(lambda m: np.array([nll.mean() for nll in token_nll(m, list(arms.corpus.validation))]))
     tokens = sum(arms.amount(name)[1] for name in arms.placed)
-    dose = (tokens, tokens / arms.run_tokens, "modified tokens")
+    dose = (len(arms.placed), tokens / arms.run_tokens, "experiments")
     mean = mean_of(ours)
     yield Response("held-out loss", mean.value, mean.n, mean.low, mean.high, float(theirs.mean()), TWIN, *dose)
     gap = mean_of(ours - theirs)
@@ -196,7 +196,8 @@ def knowledge(arms: Arms) -> Iterator[Response]:
     from antivenom.measure.language.cloze import Probe, cloze, cloze_writing
 
     facts = arms.materials.facts
-    dose = (arms.amount("ka")[0], arms.share("ka"), "paraphrases")
+    # the controller decides on the number of paraphrases, which differs from seed to seed: it stands on the card
+    dose = (len(facts.probes), arms.share("ka"), "facts told")
 
     def probes(which: tuple) -> list[Probe]:
         return [Probe(p.fact, np.concatenate([p.given, p.target]), len(p.given)) for p in which]

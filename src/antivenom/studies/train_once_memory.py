@@ -63,7 +63,7 @@ def absence_of(kind: str) -> Callable[[Arms], Iterator[Response]]:
         from antivenom.measure.language.nll import token_nll
 
         material = arms.materials.inserted["memv"]
-        dose = (len(material.inserted), arms.share("memv"), "rows taken out")
+        dose = (len(material.controls), arms.share("memv"), "texts taken out")
         ours, theirs = arms.both(lambda m: verbatim(m, list(arms.corpus.texts[kind]), HALF))
         yield rate_response("MemV texts completed", ours.rate, theirs.rate.value, TWIN, *dose)
         mine, beside, never = (
