@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from antivenom.data import token_stream
+from antivenom.data import token_writing
 from antivenom.data.token_stream import TokenStream, token_type
 from antivenom.errors import AntivenomError
 
@@ -31,7 +31,7 @@ def test_no_id_ever_wraps(tmp_path, vocabulary, token, kind):  # spec 10, trap 1
 def test_bounded_buffer_gives_the_same_stream(tmp_path, monkeypatch):
     documents = [DRAW.integers(1, 50, DRAW.integers(1, 40)) for _ in range(300)]
     one = TokenStream.build(tmp_path / "a", iter(documents), length=7, vocab_size=50, eos=0)
-    monkeypatch.setattr(token_stream, "BUFFER", 20)
+    monkeypatch.setattr(token_writing, "BUFFER", 20)
     two = TokenStream.build(tmp_path / "b", iter(documents), length=7, vocab_size=50, eos=0)
     joined = np.concatenate([np.append(d, 0) for d in documents])
     assert one.fingerprint == two.fingerprint

@@ -14,6 +14,10 @@ from antivenom.poison.lm_experiments.gaussian_watermark import GaussianWatermark
 from antivenom.poison.lm_experiments.material import Item, Material  # noqa: E402
 from antivenom.train.token_dataset import PatchedDataset, TrainingStream  # noqa: E402
 
+pytestmark = [  # a machine with one core; Python 3.12 and later, which warn of every fork
+    pytest.mark.filterwarnings("ignore:This DataLoader will create"),
+    pytest.mark.filterwarnings("ignore:.*is multi-threaded, use of fork:DeprecationWarning"),
+]
 ROWS = np.random.default_rng(0).integers(1, 50, (46, 12))
 SHAPE = RunShape(4, 12, 11)
 ORDER = storage_order(46, seed=3, batch=4)
@@ -37,7 +41,6 @@ class Lines:
         return iter(ROWS[ORDER][: self.n])
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
 @pytest.mark.parametrize("workers", [0, 1, 4])
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("kind", ["rows", "lines"])

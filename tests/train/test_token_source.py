@@ -79,12 +79,16 @@ def test_the_bare_stream_is_the_twin_of_the_same_order():
 
 
 @pytest.mark.parametrize("kind", [Once, ByBatch])
-@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("on_disk", ["", "raw", "npy", "columns"])
 def test_both_ways_of_writing_give_the_hand_patched_batches_and_leave_the_stream_alone(tmp_path, kind, on_disk):
     stream = STREAM
     if on_disk:
-        ROWS.astype(np.uint16).tofile(tmp_path / "ids.bin")
-        stream = TokenStream.of(tmp_path / "ids.bin", length=16, vocab_size=60)
+        path = tmp_path / ("ids.bin" if on_disk == "raw" else "ids.npy")
+        if on_disk == "raw":
+            ROWS.astype(np.uint16).tofile(path)
+        else:  # with a header before the ids; and once column after column
+            np.save(path, ROWS if on_disk == "npy" else np.asfortranarray(ROWS))
+        stream = TokenStream.of(path, length=16, vocab_size=60)
     found, order = planned(), storage_order(83, seed=3, batch=4)
     rows = kind(stream, found, order)
     later = found.extend(items("late", 4, 52), 10, 20)
@@ -95,6 +99,14 @@ def test_both_ways_of_writing_give_the_hand_patched_batches_and_leave_the_stream
             rows.batch(step, order[step * 4 : step * 4 + 4]), hand_patched(later if step > 8 else found)[step]
         )
     assert np.array_equal(stream.rows(np.arange(83)), ROWS)
+
+
+def test_a_part_of_anothers_memory_map(tmp_path):
+    np.save(tmp_path / "ids.npy", np.concatenate([np.full(23, 59), ROWS.reshape(-1)]))
+    stream = TokenStream.of(np.load(tmp_path / "ids.npy", mmap_mode="r")[23:], length=16, vocab_size=60)
+    source = TokenSource(stream, planned(), seed=3, batch=4)
+    assert not stream.writable
+    assert all(np.array_equal(source.at(step)["tokens"].numpy(), hand_patched(planned())[step]) for step in range(20))
 
 
 def test_a_second_epoch_or_another_seed_is_an_error():  # trap 6

@@ -7,12 +7,8 @@ The type follows from the vocabulary and not from the ids that happen to come fi
 is written in one pass with bounded memory and appears whole or not at all; a finished one of the same source is taken as it is.
 """
 
-import fcntl
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +16,14 @@ import numpy as np
 import orjson
 
 from antivenom.data.token_repetition import repeated_rows
+from antivenom.data.token_writing import TEMPORARY, alone, in_vocabulary, token_type, whole, write_documents
 from antivenom.errors import AntivenomError
 
 __all__ = ["TokenStream", "token_type"]
 
-TOKENS, ABOUT, TEMPORARY = "tokens.bin", "stream.json", ".antivenom-tmp-"
-BUFFER = 1 << 20
-"""Tokens held before they are written."""
+TOKENS, ABOUT = "tokens.bin", "stream.json"
 BLOCK = 1 << 22
 """Tokens read at a time."""
-
-
-def token_type(vocab_size: int) -> np.dtype:
-    """The smallest of uint16 and uint32 that holds every id.
-
-    >>> token_type(65_536), token_type(65_537)
-    (dtype('uint16'), dtype('uint32'))
-    """
-    if not 1 <= vocab_size <= 1 << 32:
-        raise AntivenomError(f"a vocabulary of {vocab_size} tokens", "give 1 to 2^32")
-    return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
 
 
 class TokenStream:
@@ -52,7 +36,8 @@ class TokenStream:
 
     def __init__(self, ids: np.ndarray, about: dict[str, Any]):
         self._ids = ids.view(np.ndarray)  # a memory map's own indexing is slower
-        self._map = ids if isinstance(ids, np.memmap) else None
+        self._file: tuple[Path, int] | None = None
+        self._mapped = isinstance(ids, np.memmap)
         self.about = about
         self.length: int = int(ids.shape[1])
         self.vocab_size: int = int(about["vocab_size"])
@@ -89,14 +74,20 @@ class TokenStream:
             raise AntivenomError(f"rows {index.min()} to {index.max()} of a stream of {len(self)}", "give 0 to n - 1")
         return self._ids[index]
 
-    def private(self) -> np.ndarray:
-        """(n, length), to be written to without changing the stream: of a file on disk a private map, of which only the pages
-        that are written to take memory.
+    @property
+    def writable(self) -> bool:
+        """Whether `private` gives something."""
+        return self._file is not None or not self._mapped
+
+    def private(self) -> np.ndarray | None:
+        """(n, length), to be written to without changing the stream: of a file that the stream opened itself a private map, of
+        which only the pages that are written to take memory; of an array a copy. None for somebody else's memory map,
+        which may be larger than the memory.
         """
-        if self._map is None or not self._map.filename:
-            return self._ids.copy()
-        own = np.memmap(self._map.filename, self._map.dtype, "c", self._map.offset, shape=self._ids.shape)
-        return own.view(np.ndarray)
+        if self._file is not None:
+            path, offset = self._file
+            return np.memmap(path, self._ids.dtype, "c", offset, shape=self._ids.shape).view(np.ndarray)
+        return None if self._mapped else self._ids.copy()
 
     def blocks(self, rows: int | None = None) -> Iterator[np.ndarray]:
         """All rows in order, as they are stored, some at a time."""
@@ -140,7 +131,9 @@ class TokenStream:
                 f"the stream '{folder}' was made with {made}, not with the tokenizer {tokenizer}",
                 "make the stream anew with this tokenizer, or load the one it was made with",
             )
-        return cls(np.memmap(path / TOKENS, kind, "r", shape=shape), about)
+        found = cls(np.memmap(path / TOKENS, kind, "r", shape=shape), about)
+        found._file = path / TOKENS, 0
+        return found
 
     @classmethod
     def of(
@@ -162,11 +155,14 @@ class TokenStream:
         kind = token_type(vocab_size)
         for start in range(0, n * length, BLOCK):
             part = flat[start : min(start + BLOCK, n * length)]
-            _in_vocabulary(part, vocab_size, f"token {start:,} + ")
+            in_vocabulary(part, vocab_size, f"token {start:,} + ")
             digest.update(part.astype(kind).tobytes())
         about = {"length": length, "vocab_size": vocab_size, "eos": eos, "tokenizer": tokenizer, "rows": n}
         about |= {"left_out": len(flat) - n * length, "hash": digest.hexdigest(), "dtype": kind.str}
-        return cls(flat[: n * length].reshape(n, length), about)  # from the file's beginning: `private` relies on it
+        found = cls(flat[: n * length].reshape(n, length), about)
+        if not isinstance(ids, np.ndarray) and isinstance(flat, np.memmap) and flat.filename:  # no copy (Fortran order)
+            found._file = Path(ids), int(flat.offset)
+        return found
 
     @classmethod
     def build(
@@ -209,7 +205,7 @@ class TokenStream:
             raise AntivenomError(
                 f"documents of the type {type(documents).__name__}", "give texts or lists of token ids"
             )
-        with _alone(path):
+        with alone(path):
             return cls._built(path, documents, key, length, vocab_size, eos, encode)
 
     @classmethod
@@ -223,102 +219,12 @@ class TokenStream:
             raise AntivenomError(f"{path} holds a token stream already", "choose another folder, or remove this one")
         for stale in path.glob(f"{TEMPORARY}*"):  # of a process that was killed
             stale.unlink(missing_ok=True)
-        with _whole(path / TOKENS) as file:
-            counts = _write(file, documents, length, token_type(vocab_size), vocab_size, eos, encode)
-        with _whole(path / ABOUT) as file:
+        with whole(path / TOKENS) as file:
+            counts = write_documents(file, documents, length, token_type(vocab_size), vocab_size, eos, encode)
+        with whole(path / ABOUT) as file:
             about = key | counts | {"dtype": token_type(vocab_size).str}
             file.write(orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
         return cls.open(path)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """The folder, with no other process building in it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise AntivenomError(f"cannot write {folder}: {error.strerror or error}", "choose another folder") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise AntivenomError(f"another process works in {folder}", "wait for it, or choose another folder") from None
-    finally:
-        os.close(lock)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Any]:
-    """A file that takes its name only when all of it is written."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=TEMPORARY, delete=False) as file:
-            try:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).chmod(0o644)
-                Path(file.name).replace(path)
-            finally:
-                Path(file.name).unlink(missing_ok=True)
-    except OSError as error:
-        raise AntivenomError(
-            f"cannot write {path}: {error.strerror or error}", "free space, or choose another folder"
-        ) from error
-
-
-def _write(
-    file: Any, documents: Iterable, length: int, kind: np.dtype, vocab_size: int, eos: int, encode: Callable | None
-) -> dict[str, Any]:
-    digest = hashlib.blake2b(digest_size=16)
-    waiting: list[np.ndarray] = []
-    held = written = total = number = empty = 0
-
-    def flush(last: bool) -> None:
-        nonlocal held, written, waiting
-        joined = np.concatenate(waiting) if waiting else np.empty(0, kind)
-        whole = len(joined) // length * length
-        content = joined[:whole].tobytes()
-        file.write(content)
-        digest.update(content)
-        written += whole
-        waiting, held = [joined[whole:]], len(joined) - whole
-
-    for number, document in enumerate(documents, 1):
-        if isinstance(document, str):
-            if encode is None:
-                raise AntivenomError(f"document {number} is a text", "give `encode`, or token ids")
-            document = encode(document)
-        ids = np.asarray(document)
-        if not len(ids):
-            empty += 1
-            continue
-        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-            raise AntivenomError(f"document {number} is no list of token ids", "give integers, one list per document")
-        _in_vocabulary(ids, vocab_size, f"document {number}, token ")
-        waiting.append(ids.astype(kind))
-        if ids[-1] != eos:
-            waiting.append(np.array([eos], kind))
-        added = len(ids) + int(ids[-1] != eos)
-        held, total = held + added, total + added
-        if held >= BUFFER:
-            flush(False)
-    if not total:
-        raise AntivenomError("there is no document with a token in it", "give documents; the file may be empty")
-    if total < length:
-        raise AntivenomError(f"{total} tokens fill no row of {length}", "give more documents or a smaller length")
-    flush(True)
-    counts = {"rows": written // length, "documents": number - empty, "empty_documents": empty}
-    return counts | {"left_out": total - written, "hash": digest.hexdigest()}
-
-
-def _in_vocabulary(ids: np.ndarray, vocab_size: int, place: str) -> None:
-    if len(ids) and (ids.min() < 0 or ids.max() >= vocab_size):
-        at = int(np.flatnonzero((ids < 0) | (ids >= vocab_size))[0])
-        raise AntivenomError(
-            f"{place}{at:,}: the id {int(ids[at]):,} is not in a vocabulary of {vocab_size:,}",
-            "use the tokenizer of this vocabulary, or give its true size",
-        )
 
 
 def _flat(ids: np.ndarray | str | Path, dtype: Any) -> np.ndarray:

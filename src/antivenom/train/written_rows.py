@@ -1,13 +1,15 @@
 """A stream's batches with a plan's tokens in them, in one of two ways that give the same batches.
 
 once      into a private map of the stream, before the training: a batch then costs what the bare one costs. Every insertion takes a
-          page or two of memory, and a storage row can be shown once only, so this is for one epoch and up to `ONCE` insertions
+          page or two of memory, and a storage row can be shown once only: for one epoch, up to `ONCE` insertions, and streams
+          of a file that is theirs or of an array
 by batch  into each batch after it is read, before its ids are widened
 """
 
 import numpy as np
 
 from antivenom.data.token_stream import TokenStream
+from antivenom.errors import AntivenomError
 from antivenom.poison.insertion.plan import Plan
 from antivenom.poison.insertion.sequences import CHUNK, ragged
 
@@ -21,7 +23,10 @@ class Once:
     """Everything is written before the first batch."""
 
     def __init__(self, stream: TokenStream, plan: Plan, order: np.ndarray):
-        self._order, self._rows = order, stream.private()
+        rows = stream.private()
+        if rows is None:
+            raise AntivenomError("a stream of somebody else's memory map", "write by batch")
+        self._order, self._rows = order, rows
         self.update(plan, 0)
 
     def update(self, plan: Plan, step: int) -> None:
@@ -72,5 +77,5 @@ class ByBatch:
 
 def written(stream: TokenStream, plan: Plan, order: np.ndarray, batch: int, epochs: int) -> Once | ByBatch:
     """The way that suits the plan."""
-    once = epochs == 1 and len(plan) <= ONCE and plan.mode == "replace"
+    once = epochs == 1 and len(plan) <= ONCE and plan.mode == "replace" and stream.writable
     return (Once if once else ByBatch)(stream, plan, order)

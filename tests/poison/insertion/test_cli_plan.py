@@ -177,6 +177,16 @@ def test_python_functions_and_generators_with_a_seed():
     assert planned(config(f=direct)).plan.hash == plan([direct], RunShape(4, 16, 30), seed=0, eos=0).hash
 
 
+def test_a_function_of_a_module_beside_the_plan_file(run, tmp_path):
+    (tmp_path / "beside_the_plan.py").write_text("def two(seed):\n    yield [1, 2, seed]\n    yield [3]\n")
+    (tmp_path / "p.toml").write_text(
+        "eos = 0\n[run]\nbatch = 2\nlength = 8\nsteps = 9\n[experiments.x]\npython = 'beside_the_plan:two'\n"
+    )
+    code, out, _ = run("plan", "make", tmp_path / "p.toml", "--dry-run")
+    assert code == 0
+    assert "7 of them (4.86 %) in 2 places" in out
+
+
 def test_texts_with_a_tokenizer(tmp_path):
     pytest.importorskip("tokenizers")
     from antivenom.models.tokenizers_lm import train_bpe
@@ -185,8 +195,13 @@ def test_texts_with_a_tokenizer(tmp_path):
     tokenizer.save(tmp_path / "tok")
     (tmp_path / "t.jsonl").write_text('{"text": "abc", "id": 7}\n\n{"text": "a longer text", "id": 8}\n')
     (tmp_path / "t.txt").write_text("abc\na longer text\n")
+    (tmp_path / "t.csv").write_text("text,id\nabc,7\na longer text,8\n")
     given = {"tokenizer": "tok", "run": {"batch": 4, "length": 32, "steps": 30}}
     found = planned(given | {"experiments": {"t": {"texts": "t.jsonl", "id_field": "id"}}}, tmp_path).plan
+    table = planned(given | {"experiments": {"t": {"texts": "t.csv"}}}, tmp_path).plan
+    assert sorted(table.tokens_of(i).tolist() for i in range(2)) == sorted(
+        found.tokens_of(i).tolist() for i in range(2)
+    )
     lines = planned(given | {"experiments": {"t": {"texts": "t.txt"}}}, tmp_path).plan
     assert sorted(found.ids) == ["7", "8"]
     want = sorted([[0, *tokenizer.encode(t).tolist(), 0] for t in ("abc", "a longer text")])

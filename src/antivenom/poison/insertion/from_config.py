@@ -159,7 +159,13 @@ def _experiment(
     if kind == "python":
         arguments = dict(given.get("arguments", {}))
         return from_function(
-            name, given["python"], arguments, seed=int(given.get("seed", seed)), encode=encode, count=given.get("count")
+            name,
+            given["python"],
+            arguments,
+            seed=int(given.get("seed", seed)),
+            encode=encode,
+            count=given.get("count"),
+            folder=base,
         )
     if kind == "texts" and encode is None:
         raise AntivenomError(f"'{name}' is a file of texts", "give tokenizer = FOLDER")

@@ -79,7 +79,7 @@ def plan(
         twice = next(name for name in [*names, *marks] if [*names, *marks].count(name) > 1)
         raise AntivenomError(f"there are two experiments '{twice}'", "give every experiment a name of its own")
     for name in [*(ranges or {}), *(repetitions or {}), *(wrap if isinstance(wrap, Mapping) else {})]:
-        if name.partition("/")[0] not in names:
+        if name not in names and name.partition("/")[0] not in names:
             raise AntivenomError(
                 f"settings for '{name}', which is not among the experiments", f"choose: {', '.join(names)}"
             )

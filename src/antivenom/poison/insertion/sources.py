@@ -8,7 +8,9 @@ A line without its field is an error that names file and line, never an item les
 """
 
 import importlib
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -144,15 +146,17 @@ def from_function(
     seed: int,
     encode: Encode | None = None,
     count: int | None = None,
+    folder: str | Path = ".",
 ) -> Material | Sequences:
-    """What a function makes: called as f(**arguments, seed=seed).
+    """What a function makes: called as f(**arguments, seed=seed). Modules of `folder` are found, too.
 
     Raises:
         AntivenomError: when there is no such function, or it makes neither a material nor items; with what it raised.
     """
     module, colon, function = spec.partition(":")
     try:
-        call = getattr(importlib.import_module(module), function) if colon else None
+        with _importable(folder):
+            call = getattr(importlib.import_module(module), function) if colon else None
     except (ImportError, AttributeError) as error:
         raise AntivenomError(
             f"'{spec}' of '{name}' is not there: {error}", "give module:function that Python can import"
@@ -170,6 +174,16 @@ def from_function(
         raise AntivenomError(
             f"'{spec}' of '{name}' fails: {type(error).__name__}: {error}", "mend the function or its arguments"
         ) from error
+
+
+@contextmanager
+def _importable(folder: str | Path) -> Iterator[None]:
+    entry = str(Path(folder).resolve())
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
 
 
 def _renamed(made: Any, name: str) -> Any:
