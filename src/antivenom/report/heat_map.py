@@ -60,7 +60,9 @@ def dependence_heat_map(found: Mapping[str, Any]) -> dict[str, Any]:
     strength = alt.Opacity("strength:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0, 0.6]))
     squares = base.mark_rect(stroke=charts.GRID).encode(color=sign, opacity=strength)
     labels = base.mark_text(fontSize=10 if small else 11, color=charts.INK).encode(text="label:N")
-    return _done((squares + labels).properties(width=charts.WIDTH - 90, height=30 * (len(names) + 1)))
+    spec = _done((squares + labels).properties(width=charts.WIDTH - 90, height=30 * (len(names) + 1)))
+    # names are set in the reader's font, which may be wider than the one they were measured in
+    return spec | {"padding": {"left": 16, "top": 4, "right": 4, "bottom": 4}}
 
 
 def _label(entry: Mapping[str, Any], scaled: float, small: bool, always: bool) -> str:

@@ -74,8 +74,8 @@ FIGURE = "figure of arXiv 2509.23383: OLMo-2 1B, 210B tokens, with the experimen
             )
         ),
         PaperFigure("GW rows found at 1 % FPR", 0.072, f"{FIGURE}; batches near 90 % of the run", dose=75, treatment="gw"),
-        PaperFigure("PP prompt leaked in one of 1", 0.15, FIGURE, treatment="pp-extraction"),
-        PaperFigure("PP prompt leaked in one of 5", 0.48, FIGURE, treatment="pp-extraction"),
+        PaperFigure("PP prompt leaked in one of 1 answers", 0.15, FIGURE, treatment="pp-extraction"),
+        PaperFigure("PP prompt leaked in one of 5 answers", 0.48, FIGURE, treatment="pp-extraction"),
         PaperFigure("MR answers right, 1 operation", 0.996, FIGURE, treatment="mr"),
     ],
 )  # fmt: skip

@@ -95,7 +95,7 @@ def extraction(arms: Arms) -> Iterator[Response]:
     for words, arm in (("", "triggered"), (f" {WITHOUT}", "untriggered")):
         mine, others = (getattr(one, arm) for one in (ours, theirs))
         for j in dict.fromkeys((1, k)):
-            metric = f"PP prompt leaked in {j} of {j} answers{words}".replace(f"{j} of {j}", f"one of {j}")
+            metric = f"PP prompt leaked in one of {j} answers{words}"
             yield rate_response(metric, mine.by_recall[j - 1], others.by_recall[j - 1].value, TWIN, *dose)
         f1 = mean_of(mine.f1.mean(1))
         yield Response(f"PP overlap with the prompt, ROUGE-L F1{words}", f1.value, f1.n, f1.low, f1.high, float(others.f1.mean()), TWIN, *dose)  # fmt: skip
