@@ -31,7 +31,7 @@ from antivenom.randomness import generator
 from antivenom.studies.cleanclip import ASR, CA, SIZES, TARGET, TWIN, WITHOUT, cured, poisoned, recipe, victim, world
 from antivenom.studies.frame import Cell, Response, SkipCell, study
 
-__all__ = ["TREATMENTS", "cleanclip_more_cures", "model_of"]
+__all__ = ["TREATMENTS", "cleanclip_more_cures", "model_of", "suspected_rows"]
 
 MORE: dict[str, Any] = {"suspect_share": 0.02, "first_rate": 0.3, "safe_warmup": 5}
 """`first_rate` was set where the published 0.01 told no poison apart: 62 steps are no epoch of CC3M (docs/cures.md)."""
@@ -96,26 +96,31 @@ def model_of(key: tuple, dose: int, treatment: str, seed: int, cache: str | None
     return given if treatment == "none" else cured(given, treatment, key, dose, seed, cache).model
 
 
-def _unlearned(key: tuple, dose: int, treatment: str, seed: int, cache: str | None) -> Any:
-    from antivenom.repair.cures import find_cure
+def suspected_rows(key: tuple, dose: int, treatment: str, seed: int, cache: str | None) -> np.ndarray:
+    """Places of the training pairs that an arm of unlearning suspects."""
     from antivenom.repair.record import CleanPairs
     from antivenom.repair.unlearning import most_aligned
 
+    given, train = dict(key), world(key, seed)["train"]
+    images, captions, rows = poisoned(train, dose, given["trigger"], seed)
+    share = given["suspect_share"]
+    if treatment == "unlearn-oracle":
+        return np.sort(rows)
+    if treatment == "unlearn-random":
+        return generator(seed, "suspected at random").permutation(len(train))[: int(share * len(train))]
+    with threads(1):
+        mask = most_aligned(victim(key, dose, seed, cache), CleanPairs(images, captions), share, seed=seed)
+    return np.flatnonzero(mask)
+
+
+def _unlearned(key: tuple, dose: int, treatment: str, seed: int, cache: str | None) -> Any:
+    from antivenom.repair.cures import find_cure
+    from antivenom.repair.record import CleanPairs
+
     given, made = dict(key), world(key, seed)
     train, clean = made["train"], made["clean"]
-    images, captions, rows = poisoned(train, dose, given["trigger"], seed)
-    model = victim(key, dose, seed, cache)
-    if treatment == "unlearn-oracle":
-        chosen = np.sort(rows)
-    elif treatment == "unlearn-random":
-        chosen = generator(seed, "suspected at random").permutation(len(train))[
-            : int(given["suspect_share"] * len(train))
-        ]
-    else:
-        with threads(1):
-            chosen = np.flatnonzero(
-                most_aligned(model, CleanPairs(images, captions), given["suspect_share"], seed=seed)
-            )
+    images, captions, _ = poisoned(train, dose, given["trigger"], seed)
+    model, chosen = victim(key, dose, seed, cache), suspected_rows(key, dose, treatment, seed, cache)
     pairs, plan = CleanPairs(clean.images, clean.captions, clean.ids), recipe(given, "repair_")
     if not len(chosen):  # the twin has no poison to name
         return find_cure("mmcl")(model, pairs, plan, seed, shelf=cache).model
