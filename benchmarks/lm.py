@@ -1,6 +1,6 @@
 """Tokens per second of training a small decoder: our loop, a plain nanoGPT-style loop, transformers.Trainer.
 
-python benchmarks/lm.py            # 9 rounds, a few minutes on one core
+python benchmarks/lm.py            # 15 rounds, a few minutes on one core
 python benchmarks/lm.py --quick    # 3 rounds of the smaller model
 
 One process, one core. In every round each loop trains a fresh copy of the same model on rows of the same array, and all of them take turns
@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from torch.nn import functional as F
-from turns import shares, side_by_side, spread
+from turns import in_turn, one_arena, shares, side_by_side, spread
 
 from antivenom.data.token_stream import TokenStream
 from antivenom.models.decoder_small import DecoderConfig, small_decoder
@@ -143,7 +143,7 @@ def measured(batch, length, config, steps, fused, rounds):
     rows = np.random.default_rng(0).integers(1, config.vocab_size, (steps * batch, length))
     names, found, waits = list(LOOPS), [], []
     for number in range(rounds):
-        order = names[number % len(names) :] + names[: number % len(names)]
+        order = in_turn(names, number)
         with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
             made = {
                 name: partial(LOOPS[name], copy.deepcopy(model), rows, batch, steps, fused, f"{folder}/{name}")
@@ -162,10 +162,11 @@ def main():
     """Print the tables."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
+    one_arena()
     torch.set_num_threads(1)
     rounds, sizes = (3, dict(list(SIZES.items())[:1])) if given.quick else (given.rounds, SIZES)
     kept = {}

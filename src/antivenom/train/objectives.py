@@ -191,7 +191,7 @@ class Contrastive:
         rows = {
             view: self._rows(view, batch) for view in VIEWS if self.cross > 0 or view in self.views
         }  # (originals, views or None)
-        total = scale.new_zeros(())
+        terms = []
         if self.cross > 0:
             (images, _), (texts, _) = rows["image"], rows["text"]
             cross = (
@@ -202,11 +202,12 @@ class Contrastive:
                 )
             )
             found["cross"] = cross.detach()
-            total = total + self.cross * cross
+            terms.append(cross if self.cross == 1 else self.cross * cross)
         if self.views:
             inmodal = ssl_loss([(rows[view][0], rows[view][1]) for view in self.views], scale)
             found["inmodal"] = inmodal.detach()
-            total = total + self.inmodal * inmodal
+            terms.append(inmodal if self.inmodal == 1 else self.inmodal * inmodal)
+        total = terms[0] if len(terms) == 1 else terms[0] + terms[1]
         return total, found | {"scale": scale.detach()}
 
     def _rows(self, view: str, batch: dict[str, Tensor]) -> tuple[Tensor, Any]:

@@ -86,6 +86,7 @@ class PairSource:
         if unknown := set(views) - set(VIEWS):
             raise AntivenomError(f"there is no view '{sorted(unknown)[0]}'", f"choose from: {', '.join(VIEWS)}")
         self.model, self.views, self.augment = model, tuple(views), augment
+        self.draws = "image" in self.views
         self.tokens: Tensor = model.tokenize(captions)
         self.others: Tensor | None = None
         if "text" in self.views:
