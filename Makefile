@@ -18,6 +18,8 @@ check: setup  ## format, lint, types, import floors
 bench: setup  ## side-by-side speed, as ratios
 	$(RUN) python benchmarks/contamination.py
 	$(RUN) python benchmarks/scorers.py
+	$(RUN) python benchmarks/lm.py
+	$(RUN) python benchmarks/clip.py
 
 setup: uv  ## everything, so that no test has to be skipped (torch and ray among it: gigabytes)
 	uv sync --frozen --quiet --all-groups --all-extras
