@@ -257,7 +257,7 @@ def study_run(
     doses: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     treatments: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     data: Path | None = None,
-    runner: Literal["loop", "ray"] = "loop",
+    runner: Literal["processes", "loop", "ray"] = "processes",
 ) -> int:
     """Run a study: doses x treatments x seeds -> responses with intervals, and a page.
 
@@ -278,7 +278,7 @@ def study_run(
     data:
         A folder of real data, for studies that can use it.
     runner:
-        Cells one after the other, or as Ray tasks.
+        Cells in as many processes as this machine has cores, one after the other, or as Ray tasks.
     """
     from antivenom.studies.frame import run_study
     from antivenom.terminal import print_study

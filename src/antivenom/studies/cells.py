@@ -16,8 +16,9 @@ from antivenom.report.run_directory import atomic_file, atomic_json, fingerprint
 from antivenom.screen.engine import load_ray
 from antivenom.studies.registry import Cell, SkipCell, Study, code_hash, package_versions
 
-__all__ = ["CellStore", "Outcome", "run_cell", "run_cells"]
+__all__ = ["RUNNERS", "CellStore", "Outcome", "run_cell", "run_cells"]
 
+RUNNERS = ("loop", "processes", "ray")
 HASHED_WHOLE = 256 * 2**20
 """Data files up to this size are hashed; of larger ones, the size and the time of the last change count."""
 
@@ -91,7 +92,7 @@ class CellStore:
 def run_cells(
     chosen: Study, cells: Sequence[Cell], store: CellStore, *, runner: str = "loop", address: str | None = None
 ) -> tuple[list[str], list[str]]:
-    """Run the cells that are not kept yet, one after the other or as Ray tasks.
+    """Run the cells that are not kept yet: one after the other (`loop`), in processes of this machine or as Ray tasks.
 
     Returns:
         errors of the cells that failed, and why cells were skipped, in words.
@@ -99,10 +100,17 @@ def run_cells(
     Raises:
         AntivenomError: for an unknown runner, or when Ray is not installed.
     """
-    if runner not in ("loop", "ray"):
-        raise AntivenomError(f"there is no runner '{runner}' for studies", "choose from: loop, ray")
+    if runner not in RUNNERS:
+        raise AntivenomError(f"there is no runner '{runner}' for studies", f"choose from: {', '.join(RUNNERS)}")
     pending = [cell for cell in cells if store.load(cell) is None]
-    outcomes = _on_ray(chosen, pending, address) if runner == "ray" else ((c, run_cell(chosen, c)) for c in pending)
+    if runner == "ray":
+        outcomes = _on_ray(chosen, pending, address)
+    elif runner == "processes" and len(pending) > 1:
+        from antivenom.studies.cell_processes import run_in_processes
+
+        outcomes = run_in_processes(chosen, pending)
+    else:
+        outcomes = ((cell, run_cell(chosen, cell)) for cell in pending)
     failed: dict[int, str] = {}
     skipped: dict[int, str] = {}
     place = {id(cell): number for number, cell in enumerate(pending)}

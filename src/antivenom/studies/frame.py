@@ -116,7 +116,7 @@ def run_study(
         out: the run directory.
         doses, treatments: only these of the declared ones; the study's controls always run beside them.
         settings: on top of those of the size, e.g. `{"data": folder}`.
-        runner: `loop` or `ray`.
+        runner: `loop`, `processes` (of this machine, as many as it has cores) or `ray`.
         address: of the Ray cluster.
         command: what the record says the command was.
 

@@ -37,7 +37,7 @@ SIZES = ("smoke", "tiny", "small", "real")
 NO_RESULTS = ("report", "studies", "cli.py", "terminal.py")
 """Parts of the package that no response of a study depends on (its own module is hashed beside the rest)."""
 
-FRAME = ("registry", "frame", "cells", "points", "cards", "over_seeds", "compare", "replay")
+FRAME = ("registry", "frame", "cells", "cell_processes", "points", "cards", "over_seeds", "compare", "replay")
 """Modules of this package that run studies and are no part of any."""
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "pyarrow", "torch", "transformers", "accelerate", "wordllama")
