@@ -124,6 +124,27 @@ def test_the_bank_takes_the_place_of_the_anchors_and_holds_the_latest():
     assert table.image.grad[10:12].any()
 
 
+def test_a_safe_row_s_augmented_view_is_not_looked_at():
+    model = guarded(safe=SAFE)
+    goal, given = SafeAndRisky(model, 4), batch_of(0, 2, 3, 4)
+    there = goal.loss(given)[0].item()
+    changed = {k: v.clone() for k, v in given.items()}
+    changed["images_augmented"][[0, 2]] = 15  # rows 0 and 3 are safe
+    assert goal.loss(changed)[0].item() == pytest.approx(there, rel=1e-12)
+    changed["images_augmented"][1] = 15
+    assert goal.loss(changed)[0].item() != pytest.approx(there, rel=1e-3)
+
+
+def test_originals_learn_nothing_once_the_bank_speaks_for_them():
+    model = guarded(bank=4)
+    goal = BankSSL(model)
+    goal.loss(batch_of(0, 1))
+    goal.loss(batch_of(2, 3))[0].backward()
+    for table in (model.clip.image, model.clip.text):
+        assert not table.grad[:8].any()
+        assert table.grad[10:12].any()
+
+
 def test_gradients_of_safe_and_risky():
     model = guarded(safe=SAFE)
     goal = SafeAndRisky(model, 4)
@@ -319,3 +340,17 @@ def test_roclip_refuses():
         pooled(match="label")
     with pytest.raises(AntivenomError, match="a pool of 0"):
         roclip(tiny(), WORLD.images, WORLD.captions, RECIPE, pool=0)
+
+
+def test_no_epoch_of_the_warm_up_matches():
+    goal, model = pooled(warmup=2)
+    seen = []
+    for _ in range(6):
+        loss, _found = goal.loss(words(len(seen) % 4, (len(seen) + 1) % 4))
+        plain = make_objective("mmcl", model.clip).loss(words(len(seen) % 4, (len(seen) + 1) % 4))[0]
+        seen.append(loss.item() == pytest.approx(plain.item(), rel=1e-12))
+        goal.after_step()
+    assert seen == [True, True, True, False, True, False]
+    assert goal.describe() == pooled()[0].describe() | {"warmup": 2}
+    with pytest.raises(AntivenomError, match="after -1"):
+        pooled(warmup=-1)

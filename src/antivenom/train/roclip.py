@@ -1,7 +1,7 @@
 """RoCLIP-style protected pre-training: now and then an image learns from the nearest caption of a pool instead of its own.
 
     ordinary epochs    L_MMCL(I, T)
-    every k-th epoch   L_MMCL(I, T*),  t*_i = the pool's caption nearest to the pair
+    every k-th epoch   L_MMCL(I, T*),  t*_i = the pool's caption nearest to the pair; not in the first `warmup` epochs
 
 The pool is a queue of captions of recent batches; what it holds was embedded when it went in. A poisoned image whose caption names
 another class meets, in a matching epoch, a caption that fits what is seen: the pair never comes together often enough.
@@ -12,7 +12,8 @@ finds the same words again, and changes nothing.
 
 Our reading, where the description is silent: captions found are embedded anew, so that both towers learn from them; the pool begins
 empty and a matching epoch without a full pool uses what is there; `augmented` shows images and captions through their augmented
-views in matching epochs (off). Published: k = 2. The pool, and the number of steps, are in the trained module.
+views in matching epochs (off). Published: k = 2; `warmup` is ours (0), for trainings of few epochs, in which an untrained tower's
+nearest captions would be a good part of what is learnt. The pool, and the number of steps, are in the trained module.
 """
 
 from collections.abc import Sequence
@@ -78,25 +79,36 @@ class RoClip:
         every: k; 1 matches in every epoch.
         match: `image` or `caption`.
         augmented: whether matching epochs see augmented views; the batches must then hold them.
+        warmup: epochs before the first that may match; the k-th after them is the first that does.
 
     Raises:
-        AntivenomError: for k < 1, or another match.
+        AntivenomError: for k < 1, another match, or a negative warm-up.
     """
 
-    def __init__(self, model: Pooled, per_epoch: int, *, every: int = 2, match: str = "image", augmented: bool = False):
-        if every < 1 or match not in ("image", "caption"):
+    def __init__(
+        self,
+        model: Pooled,
+        per_epoch: int,
+        *,
+        every: int = 2,
+        match: str = "image",
+        augmented: bool = False,
+        warmup: int = 0,
+    ):
+        if every < 1 or match not in ("image", "caption") or warmup < 0:
             raise AntivenomError(
-                f"a pool that is asked every {every} epochs for the caption nearest to the {match}",
-                "every >= 1; match image or caption",
+                f"a pool that is asked every {every} epochs after {warmup} for the caption nearest to the {match}",
+                "every >= 1; match image or caption; warmup >= 0",
             )
         self.model, self.per_epoch, self.every, self.match, self.augmented = model, per_epoch, every, match, augmented
+        self.warmup = warmup
         self.views = VIEWS if augmented else ()
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
         """The loss of a batch; the record holds the share of rows whose caption was replaced by other words."""
         pool, clip = self.model, self.model.clip
-        epoch = int(pool.steps) // self.per_epoch
-        matching = (epoch + 1) % self.every == 0 and int(pool.filled) > 0
+        epoch = int(pool.steps) // self.per_epoch - self.warmup
+        matching = epoch >= 0 and (epoch + 1) % self.every == 0 and int(pool.filled) > 0
         suffix = "_augmented" if matching and self.augmented else ""
         images = F.normalize(clip.encode_image(batch[f"images{suffix}"]), dim=1)
         tokens, words = batch["texts"], batch[f"texts{suffix}"]
@@ -120,7 +132,7 @@ class RoClip:
         return {
             "objective": "roclip", "pool": len(self.model.rows), "every": self.every, "match": self.match,
             "augmented": self.augmented,
-        }  # fmt: skip
+        } | ({"warmup": self.warmup} if self.warmup else {})  # fmt: skip
 
 
 def roclip(
@@ -133,6 +145,7 @@ def roclip(
     every: int = 2,
     match: str = "image",
     augmented: bool = False,
+    warmup: int = 0,
     ids: Sequence[object] | None = None,
     shelf: Any = None,
 ) -> Training:
@@ -143,7 +156,7 @@ def roclip(
         images, captions, ids: the pairs, poisons among them.
         recipe: of the training.
         pool: captions in the pool; by default 2 % of the pairs, at least a batch (our choice).
-        every, match, augmented: see `RoClip`.
+        every, match, augmented, warmup: see `RoClip`.
         shelf: a folder of trainings (see `train.shelf`).
 
     Raises:
@@ -155,6 +168,8 @@ def roclip(
     features = embed_texts(clip, captions[:1], device=recipe.device).shape[1]
     length = clip.tokenize(list(captions[:1])).shape[1]
     model = Pooled(clip, size, length, features)
-    goal = RoClip(model, max(1, len(images) // recipe.batch), every=every, match=match, augmented=augmented)
+    goal = RoClip(
+        model, max(1, len(images) // recipe.batch), every=every, match=match, augmented=augmented, warmup=warmup
+    )
     data = PairSource(clip, images, captions, views=goal.views, ids=ids, seed=recipe.seed)
     return fit_on_shelf(goal, data, recipe, shelf)

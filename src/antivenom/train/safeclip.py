@@ -129,13 +129,22 @@ class Guarded(nn.Module):
             self.filled += len(images)
 
 
-def _views(clip: Any, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """view -> (unit rows of the originals, of their augmented views); one pass of both."""
+def _views(clip: Any, batch: dict[str, Tensor], seen: Tensor | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+    """view -> (unit rows of the originals, of the augmented views of the rows `seen`, or of all); one pass of both."""
     found = {}
     for view, encode in (("image", clip.encode_image), ("text", clip.encode_text)):
-        rows = F.normalize(encode(torch.cat([batch[f"{view}s"], batch[f"{view}s_augmented"]])), dim=1)
-        found[view] = (rows[: len(rows) // 2], rows[len(rows) // 2 :])
+        first, second = batch[f"{view}s"], batch[f"{view}s_augmented"]
+        rows = F.normalize(encode(torch.cat([first, second if seen is None else second[seen]])), dim=1)
+        found[view] = (rows[: len(first)], rows[len(first) :])
     return found
+
+
+def _towers(clip: Any, batch: dict[str, Tensor], suffix: str = "") -> dict[str, Tensor]:
+    """view -> unit rows of the originals, or of the views of that suffix."""
+    return {
+        "image": F.normalize(clip.encode_image(batch[f"images{suffix}"]), dim=1),
+        "text": F.normalize(clip.encode_text(batch[f"texts{suffix}"]), dim=1),
+    }
 
 
 class BankSSL:
@@ -146,16 +155,20 @@ class BankSSL:
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
         """The loss of a batch with views; then the bank takes the originals in."""
-        rows = _views(self.model.clip, batch)
         scale = self.model.clip.logit_scale.exp()
         if len(self.model.bank_image) and int(self.model.filled):
-            # the candidates carry the gradient: an anchor out of the bank has none
+            # the candidates carry the gradient: an anchor out of the bank has none, and the original only looks for it
+            with torch.no_grad():
+                first = _towers(self.model.clip, batch)
+            second = _towers(self.model.clip, batch, "_augmented")
             total = torch.stack(
-                [info_nce(self.model.nearest(view, first), second, scale) for view, (first, second) in rows.items()]
+                [info_nce(self.model.nearest(view, first[view]), second[view], scale) for view in VIEWS]
             ).mean()
         else:
+            rows = _views(self.model.clip, batch)
             total = ssl_loss(list(rows.values()), scale)
-        self.model.remember(rows["image"][0], rows["text"][0])
+            first = {view: original for view, (original, _) in rows.items()}
+        self.model.remember(first["image"], first["text"])
         return total, {"inmodal": total.detach(), "bank": self.model.filled.clamp(max=len(self.model.bank_image))}
 
     def after_step(self) -> None:
@@ -164,7 +177,7 @@ class BankSSL:
 
     def describe(self) -> dict[str, Any]:
         """Its name and the size of the bank."""
-        return {"objective": "ssl with bank", "bank": len(self.model.bank_image)}
+        return {"objective": "ssl with bank", "bank": len(self.model.bank_image), "passes": "apart"}
 
 
 Split = Callable[[int, Any], np.ndarray]
@@ -186,14 +199,16 @@ class SafeAndRisky:
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
         """The loss of a batch with views and `rows`; a part with fewer than two rows counts nothing."""
-        rows, safe = _views(self.model.clip, batch), self.model.safe[batch["rows"]]
-        scale = self.model.clip.logit_scale.exp()
+        safe = self.model.safe[batch["rows"]]
+        # a safe row has no use for its augmented view, and one risky row alone has nothing to be told from
+        apart = ~safe if int((~safe).sum()) >= 2 else torch.zeros_like(safe)
+        rows, scale = _views(self.model.clip, batch, apart), self.model.clip.logit_scale.exp()
         total, found = 0.0 * rows["image"][0].sum(), {"safe": safe.float().mean()}
         if int(safe.sum()) >= 2:
             cross = mmcl_loss(rows["image"][0][safe], rows["text"][0][safe], scale)
             total, found["cross"] = total + cross, cross.detach()
-        if int((~safe).sum()) >= 2:
-            inmodal = ssl_loss([(first[~safe], second[~safe]) for first, second in rows.values()], scale)
+        if apart.any():
+            inmodal = ssl_loss([(first[apart], second) for first, second in rows.values()], scale)
             total, found["inmodal"] = total + inmodal, inmodal.detach()
         return total, found
 
@@ -207,7 +222,7 @@ class SafeAndRisky:
 
     def describe(self) -> dict[str, Any]:
         """Its name and what the split depends on."""
-        return {"objective": "safe and risky", "split": self.key}
+        return {"objective": "safe and risky", "views": "risky", "split": self.key}
 
 
 def safeclip(
@@ -267,7 +282,9 @@ def safeclip(
 
     fit_on_shelf(BankSSL(model), data, stage("warm-up"), shelf)
     look = replace(stage("first look"), lr=recipe.lr * how.first_rate)
-    fit_on_shelf(make_objective("mmcl", clip), data, look, shelf)
+    fit_on_shelf(
+        make_objective("mmcl", clip), PairSource(clip, images, captions, ids=ids, seed=recipe.seed), look, shelf
+    )
     first = believed(cosines(clip), how.believe, seed=recipe.seed)
     if first.mean() * recipe.batch < 2:  # a batch of stage 4 would hold nothing to tell a caption from
         raise AntivenomError(
