@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from antivenom.cli import app
@@ -168,6 +169,65 @@ def test_measuring_counts_only_pictures_of_other_classes(world, tmp_path):
     assert plain["clean accuracy, top 1"] == rates["clean accuracy, top 1"]
 
 
+def test_everything_is_measured_beside_the_clean_twin(world, tmp_path, capsys):
+    out = tmp_path / "m"
+    rates = measured(world["victim"], world, out, "--manifest", world["manifest"], "--twin", world["victim"],
+                     "--measures", "all", "--train", world["clean"])  # fmt: skip
+    found = record(out)
+    assert found["left_out"] == {}
+    assert {"prototypes: accuracy", "linear probe: attack success rate", "image to text, recall at 10",
+            "retrieval attack success rate at 5", "clean accuracy, top 5"} <= set(rates)  # fmt: skip
+    assert {"backdoor z-score", "modality gap", "contrastive loss"} <= set(found["figures"])
+    assert found["twin"]["figures"] == found["figures"]  # it is its own twin here
+    assert all({"value", "low", "high", "n", "of"} <= set(one) for one in (*rates.values(), *found["figures"].values()))
+    assert rates["prototypes: accuracy"]["n"] == 80  # made of other pictures, all of these are tested
+    page = (out / "report.html").read_text()
+    assert page.count('<figure class="plot">') == 2
+    assert "cosine of triggered image and target" in page
+    told = capsys.readouterr().out
+    assert all(title in told for title in ("Zero-shot", "Retrieval", "Embedding space", "clean twin"))
+    rows = pq.read_table(out / "predictions.parquet").to_pylist()
+    assert np.mean([r["label"] == r["clean"] for r in rows]) == rates["clean accuracy, top 1"]["value"]
+    fired = [r["triggered"] == "star" for r in rows if r["label"] != "star"]
+    assert np.mean(fired) == rates["attack success rate"]["value"]
+    half = measured(world["victim"], world, tmp_path / "half", "--measures", "knn", "--neighbours", 3)
+    assert 0 < half["3 nearest: accuracy"]["n"] < 80
+    assert not any("recall" in name for name in half)
+
+
+def test_a_measure_that_the_data_does_not_allow_is_left_out_or_refused(world, tmp_path):
+    plain = tmp_path / "plain.csv"
+    lines = lines_of(world["test"])
+    plain.write_text("image,shape\n" + "".join(f"{world['test'].parent / x['image']},{x['shape']}\n" for x in lines))
+    args = ["clip", "measure", world["victim"], plain, "--label", "shape", "--classes", world["classes"]]
+    run(*args, "--out", tmp_path / "a")
+    found = record(tmp_path / "a")
+    assert set(found["left_out"]) == {"retrieval", "loss", "z-score"}
+    assert "not measured: retrieval" in found["facts"]
+    with pytest.raises(AntivenomError, match=r"no captions(?s:.*)--captions"):
+        run(*args, "--out", tmp_path / "b", "--measures", "retrieval")
+    with pytest.raises(AntivenomError, match="z-score without an attack"):
+        run(*args, "--out", tmp_path / "c", "--measures", "z-score")
+    with pytest.raises(AntivenomError, match="no measure 'magic'"):
+        run(*args, "--out", tmp_path / "d", "--measures", "magic")
+    run(*args, "--out", tmp_path / "e", "--captions", world["test"], "--measures", "retrieval")
+    assert record(tmp_path / "e")["rates"]["image to text, recall at 1"]["n"] == 80
+
+
+def test_several_captions_of_a_picture_are_one_picture(world, tmp_path):
+    lines = lines_of(world["test"])[:20]
+    rows = "".join(
+        f"{world['test'].parent / x['image']},{word} {x['caption']}\n" for x in lines for word in ("see", "oh")
+    )
+    (tmp_path / "two.csv").write_text("image,caption\n" + rows)
+    run("clip", "measure", world["victim"], world["test"], "--label", "shape", "--classes", world["classes"], "--out",
+        tmp_path / "m", "--captions", tmp_path / "two.csv", "--measures", "retrieval", "loss")  # fmt: skip
+    found = record(tmp_path / "m")
+    assert found["rates"]["image to text, recall at 5"]["n"] == 20
+    assert found["rates"]["text to image, recall at 5"]["n"] == 40
+    assert found["figures"]["contrastive loss"]["of"] == "batches of 20 held-out pairs"
+
+
 def test_another_trigger_than_the_manifests_would_show_a_clean_model_and_is_refused(world, tmp_path):
     with pytest.raises(AntivenomError, match="poisoned with"):
         measured(world["victim"], world, tmp_path / "m", "--manifest", world["manifest"], "--trigger", "sig")
@@ -237,8 +297,12 @@ def test_every_cure_leaves_a_model_and_a_record(world, tmp_path, cure):
     out = tmp_path / cure
     run("clip", "repair", world["victim"], world["clean"], "--out", out, "--cure", cure, "--epochs", 1, "--batch", 50,
         "--warmup", 1, "--lr", 1e-3, "--manifest", world["manifest"], "--label", "shape", "--classes", world["classes"],
-        "--test", world["test"], "--test-label", "shape")  # fmt: skip
-    found = record(out)["record"]
+        "--test", world["test"], "--test-label", "shape", "--twin", world["victim"])  # fmt: skip
+    whole = record(out)
+    found = whole["record"]
+    assert whole["clean twin"] == whole["before"]  # its own twin again
+    assert whole["after"]["figures"]["backdoor z-score"]["value"] == found["after"]["backdoor z-score"]
+    assert [t["headers"][-2] for t in whole["tables"][1:]] == ["clean twin"] * 4
     assert found["cure"] == cure
     assert found["hash_before"] != found["hash_after"]
     assert set(found["before"]) == set(found["after"]) >= {"clean loss", "attack success rate", "clean accuracy, top 1"}

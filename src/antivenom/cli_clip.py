@@ -93,13 +93,17 @@ def measure(
     manifest: Path | None = None,
     other_trigger: bool = False,
     twin: str | None = None,
+    measures: MANY = None,
+    train: str | None = None,
+    captions: str | None = None,
+    neighbours: int | None = None,
     size: int | None = None,
     device: str = "cpu",
     seed: int = 0,
     overwrite: bool = False,
     columns: Columns = COLUMNS,
 ) -> int:
-    """Zero-shot accuracy, and the attack success rate beside its controls.
+    """Zero-shot accuracy, attack success, classifiers on features, retrieval, embedding space - beside the clean twin's.
 
     Parameters
     ----------
@@ -120,13 +124,23 @@ def measure(
     other_trigger:
         Test a --trigger that is not the manifest's.
     twin:
-        The same model trained without the dose: the control of the attack success rate.
+        The same model trained without the dose: the control of every figure.
+    measures:
+        zero-shot (always), knn, prototypes, probe, retrieval, z-score, gap, loss, projection, or `all`; without it all but the
+        linear probe. What the data does not allow is left out and said.
+    train:
+        Labelled pictures, with the columns of DATA, that kNN, prototypes and the probe are made of; else a half of DATA, drawn
+        per class.
+    captions:
+        Pairs for retrieval, gap and loss; else the captions of DATA, where it has a column of them (--caption).
+    neighbours:
+        Of the kNN classifier: 50, or as many pictures as the smallest class has.
     size:
         Of the pictures when the trigger is put on; the manifest's, or the model's own.
     device:
         Of torch.
     seed:
-        Of fresh noise in triggers.
+        Of fresh noise in triggers, halves and intervals.
     overwrite:
         Replace the results of another run in --out.
     """
@@ -135,7 +149,8 @@ def measure(
 
     record = measure_run(
         model, data, out, twin=twin, size=size, device=device, overwrite=overwrite, classes=classes, templates=templates,
-        target=target, trigger=trigger, manifest=manifest, allow_other=other_trigger, seed=seed,
+        target=target, trigger=trigger, manifest=manifest, allow_other=other_trigger, seed=seed, measures=measures,
+        train=train, captions=captions, neighbours=neighbours,
         command=["antivenom", *sys.argv[1:]], **columns.given(),
     )  # fmt: skip
     print_record(record, out)
@@ -166,6 +181,10 @@ def repair(
     templates: Annotated[Path | None, Parameter(group=TESTING)] = None,
     target: Annotated[str | None, Parameter(group=TESTING)] = None,
     trigger: Annotated[str | None, Parameter(group=TESTING)] = None,
+    twin: Annotated[str | None, Parameter(group=TESTING)] = None,
+    measures: Annotated[list[str] | None, Parameter(group=TESTING, consume_multiple=True)] = None,
+    train: Annotated[str | None, Parameter(group=TESTING)] = None,
+    captions: Annotated[str | None, Parameter(group=TESTING)] = None,
     seed: int = 0,
     overwrite: bool = False,
     columns: Columns = COLUMNS,
@@ -202,6 +221,8 @@ def repair(
         Of the zero-shot head.
     target, trigger:
         The attack that is tested, where there is no manifest.
+    twin, measures, train, captions:
+        As for `clip measure`: every figure before and after the cure.
     seed:
         Of everything drawn.
     overwrite:
@@ -214,7 +235,8 @@ def repair(
     if test:
         tested = {
             "data": test, "label": test_label, "image": test_image, "templates": templates, "target": target,
-            "trigger": trigger, "classes": classes,
+            "trigger": trigger, "classes": classes, "twin": twin, "measures": measures, "train": train,
+            "captions": captions,
         }  # fmt: skip
     record = repair_run(
         model, clean, out, cure=cure, tuning=Tuning(epochs, batch, lr, warmup, weight_decay, seed, threads, device),

@@ -1,4 +1,4 @@
-"""What a person sees of a run on pairs or on a CLIP: the headline, what to know, the first table."""
+"""What a person sees of a run on pairs or on a CLIP: the headline, what to know, the first table, or as many as it says."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,17 @@ __all__ = ["print_fetched", "print_record", "print_written"]
 
 def print_record(record: dict[str, Any], out: Path) -> None:
     """The record of a run (see `report.record_page`)."""
-    for one in (record.get("tables") or [])[:1]:
+    printed = int(record.get("printed", 1))
+    for one in (record.get("tables") or [])[:printed]:
         shown = one.get("narrow") or range(len(one["headers"]))
-        table = Table(title=Text(line(one["title"], 120)), title_justify="left")
+        # one table in a frame; several are set close, or they fill screens
+        look: dict[str, Any] = {"box": None, "pad_edge": False} if printed > 1 else {}
+        table = Table(title=Text(line(one["title"], 120), style="bold"), title_justify="left", **look)
         for at in shown:
-            table.add_column(Text(line(one["headers"][at], 60)), no_wrap=at == 0 and bool(one.get("narrow")))
+            table.add_column(
+                Text(line(one["headers"][at], 60)), no_wrap=at == 0 and printed == 1 and bool(one.get("narrow")),
+                justify="right" if at and printed > 1 else "left",
+            )  # fmt: skip
         for row in one["rows"][:20]:
             table.add_row(*(Text(line(row[at], 60)) for at in shown))
         console.print(table)

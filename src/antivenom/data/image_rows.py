@@ -18,7 +18,7 @@ from antivenom.data.readers import READERS, image_folder, parquet
 from antivenom.data.rows import Quarantined
 from antivenom.errors import AntivenomError
 
-__all__ = ["Found", "find_rows"]
+__all__ = ["Found", "column_names", "find_rows"]
 
 IMAGE_COLUMNS = (
     "image", "image_path", "filepath", "file_path", "path", "file", "file_name", "filename", "img", "jpg", "jpeg", "png",
@@ -84,6 +84,27 @@ def find_rows(
         yield from batch.quarantined
         if len(batch):
             yield from _table_rows(batch.rows, batch.source, columns, Path(corpus.root))
+
+
+def column_names(source: str | Path, *, format: str | None = None, split: str | None = None) -> tuple[str, ...]:
+    """The columns of a table of pairs; () for a source that is no table, or cannot be read."""
+    path = Path(source)
+    try:
+        if format == "saved" or (
+            path.is_dir() and any((path / n).is_file() for n in ("state.json", "dataset_dict.json"))
+        ):
+            folder = path / (split or "train") if (path / "dataset_dict.json").is_file() else path
+            first = json.loads((folder / "state.json").read_bytes())["_data_files"][0]["filename"]
+            with pa.memory_map(str(folder / first)) as mapped, pa.ipc.open_stream(mapped) as stream:
+                return tuple(stream.schema.names)
+        if path.is_dir() and format is None:
+            return ()
+        corpus = _corpus(str(source), None, format, 1)
+        return tuple(READERS[corpus.format].fields(corpus.root, corpus.files[0], corpus.options)) if (
+            corpus.format in ("csv", "parquet")
+        ) else ()  # fmt: skip
+    except (AntivenomError, OSError, ValueError, KeyError, IndexError, TypeError, pa.ArrowException):
+        return ()
 
 
 def _corpus(source: str, caption: str | None, format: str | None, limit: int | None) -> Corpus:

@@ -25,6 +25,7 @@ def contact_sheet(
     seed: int = 0,
     scale: int = 1,
     gain: int = 4,
+    across: int | None = None,
 ) -> np.ndarray:
     """Draw triggers on pictures.
 
@@ -38,26 +39,30 @@ def contact_sheet(
         seed: as in `Trigger.apply`.
         scale: every pixel is drawn so many times wide and high.
         gain: of the change.
+        across: pictures side by side, the next ones below; all of them when None.
 
     Returns:
         uint8 (height, width, 3); `antivenom.data.images.png_bytes` makes a file of it.
     """
     batch = as_batch(images)
-    if not len(batch) or not triggers or scale < 1:
+    if not len(batch) or not triggers or scale < 1 or (across is not None and across < 1):
         raise AntivenomError(
             f"{len(batch)} images, {len(triggers)} triggers, scale {scale}", "give at least one of each"
         )
     tall, wide = batch.shape[1] * scale + GAP, batch.shape[2] * scale + GAP
-    sheet = np.full((len(triggers) * (tall + LINE) + GAP, 2 * len(batch) * wide + GAP, 3), 255, np.uint8)
-    page = Image.fromarray(sheet)
+    columns = min(across or len(batch), len(batch))
+    below = -(-len(batch) // columns)
+    size = (len(triggers) * (below * tall + LINE) + GAP, 2 * columns * wide + GAP, 3)
+    page = Image.fromarray(np.full(size, 255, np.uint8))
     pen, font = ImageDraw.Draw(page), ImageFont.load_default_imagefont()
     for row, spec in enumerate(triggers):
         made = parse(spec)
-        top = row * (tall + LINE) + GAP
+        top = row * (below * tall + LINE) + GAP
         pen.text((GAP, top), made.spec.encode("ascii", "replace").decode(), fill="black", font=font)
         changed = made.apply(batch, ids if ids is not None else range(len(batch)), seed)
         change = 255 - np.clip(gain * np.abs(changed.astype(np.int64) - batch), 0, 255).astype(np.uint8)
         for at, tile in enumerate(tile for pair in zip(changed, change) for tile in pair):
+            down, right = divmod(at, 2 * columns)
             large = tile.repeat(scale, axis=0).repeat(scale, axis=1)
-            page.paste(Image.fromarray(large), (at * wide + GAP, top + LINE))
+            page.paste(Image.fromarray(large), (right * wide + GAP, top + LINE + down * tall))
     return np.asarray(page)

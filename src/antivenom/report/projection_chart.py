@@ -33,14 +33,15 @@ def plane_chart(groups: Mapping[str, Sequence[tuple[float, float]]], shares: tup
     colours = [charts.SERIES[i % len(charts.SERIES)] for i in range(len(names))]
     shapes = [charts.SHAPES[i % len(charts.SHAPES)] for i in range(len(names))]
     titles = [f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
+    legend = alt.Legend(title=None, columns=1, labelLimit=300)
     chart = (
         alt.Chart(alt.Data(values=rows))
         .mark_point(filled=True, opacity=0.6, size=22)
         .encode(
             x=alt.X("x:Q", title=titles[0]),
             y=alt.Y("y:Q", title=titles[1]),
-            color=alt.Color("group:N", title=None, scale=alt.Scale(domain=names, range=colours)),
-            shape=alt.Shape("group:N", title=None, scale=alt.Scale(domain=names, range=shapes)),
+            color=alt.Color("group:N", title=None, scale=alt.Scale(domain=names, range=colours), legend=legend),
+            shape=alt.Shape("group:N", title=None, scale=alt.Scale(domain=names, range=shapes), legend=legend),
         )
         .properties(width=charts.WIDTH - 55, height=300)
     )

@@ -1,7 +1,8 @@
 """A page of a run whose record says what to show: facts, tables, curves, pictures. Made from the run directory alone.
 
 In `run.json`: `title`, `headline`, `facts` (name -> value), `tables` (title, lead, headers, rows), `curves` (title, x, y, series of
-name and points), `pictures` (file, title), `warnings`, `quarantine` (reason -> rows).
+name and points), `planes` (title, groups of points by name, shares of the variance), `pictures` (file, title), `warnings`,
+`quarantine` (reason -> rows).
 """
 
 import base64
@@ -12,8 +13,9 @@ from markupsafe import Markup
 
 from antivenom.report import charts
 from antivenom.report.page import _read_run, _render, _write
+from antivenom.report.projection_chart import plane_chart
 from antivenom.report.record import machine_words, printed
-from antivenom.report.wording import count, duration, line, number
+from antivenom.report.wording import count, duration, line, nouns, number
 
 __all__ = ["render_record", "write_record_report"]
 
@@ -30,19 +32,12 @@ def render_record(run: dict[str, Any], pictures: dict[str, bytes] | None = None)
     shown = pictures or {}
     view = {
         "facts": printed(run.get("facts")),
-        "tables": [
-            {
-                "title": line(t["title"], 120),
-                "lead": line(t.get("lead"), 600),
-                "headers": [line(h, 80) for h in t["headers"]],
-                "rows": [[line(cell, 400) for cell in row] for row in t["rows"]],
-            }
-            for t in run.get("tables") or []
-        ],
+        "tables": [_table(t) for t in run.get("tables") or []],
         "curves": [
             {"title": line(c["title"], 120), "svg": _curve(c, f"curve{i}"), "words": _words(c)}
             for i, c in enumerate(run.get("curves") or [])
         ],
+        "planes": [_plane(p, f"plane{i}") for i, p in enumerate(run.get("planes") or [])],
         "pictures": [
             {"title": line(p["title"], 200), "data": Markup(base64.b64encode(shown[p["file"]]).decode())}
             for p in run.get("pictures") or []
@@ -73,6 +68,25 @@ def write_record_report(folder: str | Path) -> Path:
     return _write(place / "report.html", render_record(run, pictures))
 
 
+def _table(t: dict[str, Any]) -> dict[str, Any]:
+    rows = [[line(cell, 400) for cell in row] for row in t["rows"]]
+    columns = list(zip(*rows, strict=True)) or [()] * len(t["headers"])
+    headers = [line(h, 80) for h in t["headers"]]
+    # words stand to the left, figures to the right
+    heads = [
+        (h, "" if at == 0 or _words_of(c) else "num") for at, (h, c) in enumerate(zip(headers, columns, strict=True))
+    ]
+    cells = [list(zip(row, headers, (kind for _, kind in heads), strict=True)) for row in rows]
+    return {"title": line(t["title"], 120), "lead": line(t.get("lead"), 600), "heads": heads, "rows": cells}
+
+
+def _words_of(column: tuple[str, ...]) -> bool:
+    figures = sum(
+        not cell or cell[0].isdigit() or cell[0] in "-+.–<" or cell in ("missing", "inf", "nan") for cell in column
+    )
+    return 2 * figures < len(column)
+
+
 def _curve(c: dict[str, Any], name: str) -> Markup:
     import altair as alt
 
@@ -95,6 +109,20 @@ def _curve(c: dict[str, Any], name: str) -> Markup:
     return Markup(
         charts.svg(charts._done(chart), name=name, title=line(c["title"], 120), description="; ".join(_words(c)))
     )
+
+
+def _plane(p: dict[str, Any], name: str) -> dict[str, Any]:
+    groups = {line(k, 60): [(float(x), float(y)) for x, y in points] for k, points in p["groups"].items()}
+    shares = (float(p["shares"][0]), float(p["shares"][1]))
+    words = [f"{k}: {nouns(len(points), 'point')}, around {_middle(points)}" for k, points in groups.items()]
+    title = line(p["title"], 120)
+    drawn = charts.svg(plane_chart(groups, shares), name=name, title=title, description="; ".join(words) + ".")
+    return {"title": title, "svg": Markup(drawn), "words": words}
+
+
+def _middle(points: list[tuple[float, float]]) -> str:
+    x, y = (sum(values) / len(points) for values in zip(*points, strict=True))
+    return f"({x:.2f}, {y:.2f})"
 
 
 def _words(c: dict[str, Any]) -> list[str]:

@@ -20,7 +20,9 @@ from antivenom.poison.cleaning_sets import check_disjoint
 from antivenom.poison.manifest import Manifest
 from antivenom.report.record_page import write_record_report
 from antivenom.report.run_directory import RunDirectory, apart
-from antivenom.studies.clip_measuring import attack_facts, open_test
+from antivenom.studies.clip_figures import Figures, clip_figures, measures_of
+from antivenom.studies.clip_measuring import check_measures, figure_tables, test_settings, write_predictions
+from antivenom.studies.clip_testing import attack_facts, open_test
 from antivenom.studies.pair_runs import reading_facts
 
 __all__ = ["Tuning", "repair_run", "train_run"]
@@ -155,7 +157,8 @@ def repair_run(
         manifest: of the poisoned corpus: clean pairs that are in it, by id or by picture, are refused.
         allow_overlap: they are wanted.
         label, classes: column and file, for the supervised cure.
-        test: `data` and arguments of `open_test`, for figures before and after.
+        test: `data`, arguments of `open_test`, and `measures`, `neighbours`, `twin` as in `clip_measuring.measure_run`: every figure
+            before and after, beside the clean twin's.
         overwrite, command, reading: as in `studies.pair_runs.poison_run`.
 
     Raises:
@@ -167,6 +170,10 @@ def repair_run(
 
     apart(out, clean, model)
     method = find_cure(cure)
+    asked: dict[str, Any] = {key: value for key, value in (test or {}).items() if value is not None}
+    measures = asked.pop("measures", None)
+    chosen = measures_of(measures)
+    neighbours, twin = asked.pop("neighbours", None), asked.pop("twin", None)
     config = {
         "verb": "clip repair", "model": model, "clean": clean, "cure": cure, "tuning": asdict(tuning), "options": options,
         "manifest": manifest, "allow_overlap": allow_overlap, "test": test, "reading": reading, "label": label,
@@ -188,14 +195,18 @@ def repair_run(
         )  # fmt: skip
         tested = None
         if test:
-            asked: dict[str, Any] = {"size": image_size(victim)} | {k: v for k, v in test.items() if v is not None}
-            tested = open_test(asked.pop("data"), manifest=manifest if "trigger" not in asked else None, **asked)
+            source = asked.pop("data")
+            asked = {"size": image_size(victim)} | asked
+            tested = open_test(source, manifest=manifest if "trigger" not in asked else None, **asked)
+            check_measures(tested, measures)
+        taken: list[Figures] = []
 
         def figures(working: Any) -> dict[str, float]:
             if tested is None:
                 return {}
-            rates = tested.rates(tested.ranked(working, device=tuning.device))
-            return {name: rate.value for name, rate in rates.items() if rate.value is not None}
+            seen = tested.seen(working, device=tuning.device)
+            taken.append(clip_figures(tested, seen, chosen, neighbours=neighbours))
+            return taken[-1].values()
 
         with run.step("repair") as step:
             done = _cured(
@@ -212,7 +223,7 @@ def repair_run(
         if tested is None or tested.target is None:
             warnings.append("No attack was tested: what the cure did to a backdoor is not known.")
         record = {
-            "verb": "clip repair", "title": f"{cure} on {Path(model).name}", "command": list(command), "seed": tuning.seed,
+            "verb": "clip repair", "title": f"{cure} on {'/'.join(Path(model).parts[-2:])}", "command": list(command), "seed": tuning.seed,
             "headline": _before_after(before, after) or f"{done.record.steps:,} steps; moved {done.record.moved:.3g}.",
             "record": asdict(done.record), "warnings": warnings,
             "facts": {
@@ -222,12 +233,27 @@ def repair_run(
             } | (attack_facts(tested) if tested else {}),
             "tables": [
                 {
-                    "title": "Before and after", "lead": "Clean loss and cosine are what a defender sees without a trigger.",
+                    "title": "Before and after",
+                    "lead": "Clean loss and cosine, over the cleaning set, are what a defender sees without a trigger.",
                     "headers": ["figure", "before", "after"],
-                    "rows": [[name, f"{before[name]:.4g}", f"{after[name]:.4g}"] for name in before],
+                    "rows": [[name, f"{before[name]:.4g}", f"{after[name]:.4g}"] for name in ("clean loss", "clean cosine")],
                 }
             ],
         }  # fmt: skip
+        if tested is not None:
+            columns: dict[str, Figures] = dict(zip(("before", "after"), taken, strict=True))
+            if twin:
+                seen = tested.seen(load_clip(twin), device=tuning.device)
+                columns["clean twin"] = clip_figures(tested, seen, chosen, neighbours=neighbours)
+            record["tables"] += figure_tables(columns)
+            record |= {side: {"rates": f.rates(), "figures": f.numbers()} for side, f in columns.items()}
+            record |= test_settings(tested, asked) | {"printed": len(record["tables"]), "left_out": taken[0].left_out}
+            record["settings"] |= {"victim": done.record.hash_before}
+            record["facts"] |= {f"not measured: {name}": why for name, why in taken[0].left_out.items()}
+            record["planes"] = [f.plane | {"title": side.capitalize()} for side, f in columns.items() if f.plane]
+            write_predictions(
+                out / "predictions.parquet", tested, {f"{side} ": made.ranked for side, made in columns.items()}
+            )
         facts = reading_facts(pairs)
         record["facts"] |= facts.pop("facts")
         found = run.finish(record | facts)

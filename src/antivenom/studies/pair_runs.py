@@ -116,7 +116,7 @@ def poison_run(
             some = [row.row_id for row in touched[:SHOWN]]
             sheet = contact_sheet(
                 pairs.images[np.array([where[i] for i in some])], [plan.trigger], some, seed=plan.seed,
-                scale=max(1, 96 // size),
+                scale=max(1, 96 // size), across=3,
             )  # fmt: skip
             with atomic_file(out / "contact_sheet.png") as temporary:
                 Path(temporary).write_bytes(png_bytes(sheet))
